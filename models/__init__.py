@@ -1,0 +1,1 @@
+"""The trained models that ship: NAME/model.onnx with NAME/card.json."""

@@ -1,0 +1,1 @@
+"""rtdenoise: a streaming speech denoiser."""

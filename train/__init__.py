@@ -1,0 +1,1 @@
+"""The offline trainer: data, augmentation, networks, losses, fitting and export (torch)."""

@@ -1,0 +1,101 @@
+"""`rtdenoise train` and `rtdenoise export`: the command line of the trainer."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+
+from rtdenoise.train.augment import Augmentations
+from rtdenoise.train.data import DataError, Sources
+from rtdenoise.train.fit import Fit, FitConfig
+from rtdenoise.train.mix import MixConfig
+from rtdenoise.train.networks import NETWORKS
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _pick(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise DataError("no CUDA device here; use --device cpu or auto")
+    return device
+
+
+@app.command()
+def train(
+    network: Annotated[str, typer.Argument(help=f"What to train: {', '.join(NETWORKS)}.")],
+    speech: Annotated[Path | None, typer.Option(help="Folder of clean speech.")] = None,
+    noise: Annotated[Path | None, typer.Option(help="Folder of noise.")] = None,
+    noisy: Annotated[Path | None, typer.Option(help="Folder of noisy files of pairs.")] = None,
+    clean: Annotated[Path | None, typer.Option(help="Folder of their clean partners.")] = None,
+    run: Annotated[Path, typer.Option(help="Folder of this run; resumed if it exists.")] = Path(
+        "runs/latest"
+    ),
+    cache: Annotated[Path, typer.Option(help="Folder for decoded audio.")] = Path("runs/cache"),
+    hours: Annotated[float, typer.Option(help="Hours of audio to show.", min=0)] = 200.0,
+    batch: Annotated[int, typer.Option(help="Clips a step (on each process).", min=1)] = 8,
+    patch_frames: Annotated[
+        int, typer.Option(help="Frames of a patch; 161 makes it square.", min=2)
+    ] = 161,
+    patches: Annotated[int, typer.Option(help="Patches cut from a clip.", min=1)] = 2,
+    width: Annotated[int, typer.Option(help="Channels of the middle stack.", min=1)] = 64,
+    depth: Annotated[int, typer.Option(help="Middle layers.", min=1)] = 8,
+    dropout: Annotated[float, typer.Option(help="Dropout of middle layers.", min=0, max=1)] = 0.0,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = 2e-3,
+    l2: Annotated[float, typer.Option("--l2", help="L2 penalty on weights.", min=0)] = 0.0,
+    loss: Annotated[str, typer.Option(help="resynthesis or log-cosh.")] = "resynthesis",
+    snr: Annotated[tuple[float, float], typer.Option(help="SNR bounds in dB.")] = (-8.0, 22.0),
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=PROBABILITY[:LOW..HIGH], repeatable; names: "
+            + ", ".join(Augmentations.names())
+        ),
+    ] = None,
+    rooms: Annotated[int, typer.Option(help="Simulated rooms for reverb.", min=1)] = 200,
+    responses: Annotated[
+        Path | None, typer.Option(help="Folder of impulse responses instead of simulated rooms.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16 (mixed).")] = "float32",
+    check_steps: Annotated[int, typer.Option(help="Steps between validations.", min=1)] = 1000,
+    valid_clips: Annotated[int, typer.Option(help="Mixtures to validate on.", min=1)] = 48,
+) -> None:
+    """Train a network, or resume a run. Use torchrun -m rtdenoise.train for several GPUs."""
+    if network not in NETWORKS:
+        raise DataError(f"network {network!r} is unknown; there are: {', '.join(NETWORKS)}")
+    if precision not in ("float32", "bfloat16"):
+        raise DataError(f"precision {precision!r} is unknown; use float32 or bfloat16")
+    augmentations = Augmentations()
+    for text in augment or ():
+        augmentations = augmentations.parse(text)
+    config = FitConfig(
+        network=network,
+        arguments={"width": width, "depth": depth, "dropout": dropout},
+        sources=Sources(*(str(p) if p else None for p in (speech, noise, noisy, clean))),
+        mix=MixConfig(
+            snr_db=snr,
+            augmentations=augmentations,
+            rooms=rooms,
+            responses=str(responses) if responses else None,
+        ),
+        patch_frames=patch_frames,
+        patches=patches,
+        batch_clips=batch,
+        hours=hours,
+        loss=loss,
+        learning_rate=learning_rate,
+        l2=l2,
+        precision=precision,
+        seed=seed,
+        check_steps=check_steps,
+        valid_clips=valid_clips,
+    )
+    console = Console()
+    scores = Fit(config, run, cache, _pick(device), console).run()
+    console.print(f"best checkpoint: {run / 'best.pt'}", highlight=False)
+    console.print("last scores: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))

@@ -1,0 +1,198 @@
+"""Makes training batches: speech and noise mixed and augmented on the device."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from torchaudio.functional import resample
+
+from rtdenoise.train.augment import (
+    Augmentations,
+    Draw,
+    artificial_noise,
+    at_snr,
+    clip_peaks,
+    low_pass,
+    reverberate,
+    rms,
+    time_shift,
+)
+from rtdenoise.train.data import RATE_HZ, Corpus, DataError, find_audio
+from rtdenoise.train.rooms import draw_room, impulse_response
+
+
+@dataclass(frozen=True)
+class MixConfig:
+    """How speech and noise are put together.
+
+    Attributes:
+        clip_samples: length of a clip.
+        snr_db: bounds between which the SNR is drawn, evenly.
+        second_noise: probability of a second noise on top of the first.
+        gap: probability that a stretch of the speech is silenced: talkers pause.
+        speech_only: probability of no noise at all, so that clean speech passes.
+        noise_only: probability of no speech at all, so that silence stays silent.
+        augmentations: the six augmentations.
+        rooms: simulated rooms to draw reverb from.
+        responses: folder of impulse-response files to use instead of simulated rooms.
+    """
+
+    clip_samples: int = 322 * 160
+    snr_db: tuple[float, float] = (-8.0, 22.0)
+    second_noise: float = 0.25
+    gap: float = 0.3
+    speech_only: float = 0.03
+    noise_only: float = 0.05
+    augmentations: Augmentations = field(default_factory=Augmentations)
+    rooms: int = 200
+    responses: str | None = None
+
+
+def simulate_responses(config: MixConfig, seed: int) -> Tensor:
+    """Return impulse responses of random rooms: float32 ``[rooms, taps]``."""
+    rng = np.random.default_rng(seed)
+    span = (config.augmentations.reverb.low, config.augmentations.reverb.high)
+    made = [
+        impulse_response(draw_room(rng, span), RATE_HZ, rng) for _ in range(config.rooms)
+    ]
+    return _stack([torch.from_numpy(r) for r in made])
+
+
+def read_responses(folder: Path) -> Tensor:
+    """Return recorded impulse responses, each from its direct sound on, scaled to it.
+
+    Raises:
+        DataError: the folder holds no recordings.
+
+    Shape:
+        float32 ``[files, taps]``.
+    """
+    read = []
+    for path in find_audio(folder):
+        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        response = resample(torch.from_numpy(audio[:, 0].copy()), rate, RATE_HZ)
+        direct = int(response.abs().argmax()) if response.numel() else 0
+        if response.numel() == 0 or response[direct] == 0:
+            raise DataError(f"{path}: holds no impulse response; remove it")
+        read.append(response[direct : direct + RATE_HZ] / response[direct])
+    return _stack(read)
+
+
+def _stack(responses: list[Tensor]) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(responses, batch_first=True)
+
+
+class Mixer:
+    """Draws batches of noisy clips and what they should become.
+
+    Args:
+        corpus: one split of the data, on the device where batches are wanted.
+        config: how to mix.
+        seed: batches with the same seed and number are the same.
+    """
+
+    def __init__(self, corpus: Corpus, config: MixConfig, seed: int) -> None:
+        self._corpus = corpus
+        self._config = config
+        self._seed = seed
+        self._device = corpus.speech.samples.device
+        if config.augmentations.reverb.probability > 0:
+            folder = config.responses
+            responses = (
+                read_responses(Path(folder)) if folder else simulate_responses(config, seed)
+            )
+            self._responses = responses.to(self._device)
+
+    def batch(self, number: int, clips: int) -> tuple[Tensor, Tensor]:
+        """Return batch ``number``: noisy and target, float32 ``[clips, clip_samples]``."""
+        draw = Draw(hash((self._seed, number)) % 2**62, self._device)
+        config, augment = self._config, self._config.augmentations
+        speech, noise = self._cut(clips, draw)
+        self._shift(speech, noise, draw)
+        heard, target = self._reverberate(speech, draw)
+        if not self._corpus.paired:
+            snr = draw.uniform(clips, *config.snr_db)
+            noise = at_snr(noise, heard, snr)
+        self._zero(noise, draw, config.speech_only)
+        k = draw.chosen(clips, augment.artificial_noise.probability)
+        if k.numel():
+            snr = draw.uniform(
+                k.numel(), augment.artificial_noise.low, augment.artificial_noise.high
+            )
+            extra = artificial_noise(k.numel(), config.clip_samples, draw)
+            noise[k] += at_snr(extra, heard[k], snr)
+        noisy = heard + noise
+        k = draw.chosen(clips, augment.low_pass.probability)
+        if k.numel():
+            cutoff = draw.uniform(k.numel(), augment.low_pass.low, augment.low_pass.high)
+            noisy[k], target[k] = low_pass(noisy[k], cutoff), low_pass(target[k], cutoff)
+        k = draw.chosen(clips, augment.volume.probability)
+        if k.numel():
+            level = draw.uniform(k.numel(), augment.volume.low, augment.volume.high)
+            scale = 10 ** (level[:, None] / 20) / (rms(noisy[k]) + 1e-8)
+            noisy[k], target[k] = noisy[k] * scale, target[k] * scale
+        k = draw.chosen(clips, augment.clipping.probability)
+        if k.numel():
+            excess = draw.uniform(k.numel(), augment.clipping.low, augment.clipping.high)
+            noisy[k] = clip_peaks(noisy[k], excess)
+        return noisy, target
+
+    def _cut(self, clips: int, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Cut clips of speech and of noise out of the pools."""
+        corpus, config = self._corpus, self._config
+        places = corpus.speech.places(clips, config.clip_samples, draw.generator)
+        speech = corpus.speech.cut(*places, config.clip_samples)
+        if corpus.paired:
+            noise = corpus.noise.cut(*places, config.clip_samples) - speech
+            self._zero(speech, draw, config.noise_only)
+            return speech, noise
+        # Half way between by length and by file: short sounds are many, long ones varied.
+        places = corpus.noise.places(clips, config.clip_samples, draw.generator, evenness=0.5)
+        noise = corpus.noise.cut(*places, config.clip_samples)
+        k = draw.chosen(clips, config.second_noise)
+        if k.numel():
+            places = corpus.noise.places(k.numel(), config.clip_samples, draw.generator, 0.5)
+            second = corpus.noise.cut(*places, config.clip_samples)
+            noise[k] += at_snr(second, noise[k], draw.uniform(k.numel(), -5, 10))
+        self._pause(speech, draw)
+        self._zero(speech, draw, config.noise_only)
+        return speech, noise
+
+    @staticmethod
+    def _zero(samples: Tensor, draw: Draw, probability: float) -> None:
+        samples[draw.chosen(samples.shape[0], probability)] = 0.0
+
+    def _pause(self, speech: Tensor, draw: Draw) -> None:
+        """Silence a stretch of up to half of some clips."""
+        k = draw.chosen(speech.shape[0], self._config.gap)
+        length = speech.shape[1]
+        begin = draw.uniform(k.numel(), -0.3, 0.9)[:, None] * length
+        end = begin + draw.uniform(k.numel(), 0.1, 0.5)[:, None] * length
+        place = torch.arange(length, device=speech.device)
+        speech[k] *= (place < begin) | (place >= end)
+
+    def _shift(self, speech: Tensor, noise: Tensor, draw: Draw) -> None:
+        """Shift the speech against the noise, or both where they were recorded together."""
+        strength = self._config.augmentations.time_shift
+        k = draw.chosen(speech.shape[0], strength.probability)
+        if k.numel():
+            shift = (draw.uniform(k.numel(), strength.low, strength.high) * RATE_HZ).long()
+            speech[k] = time_shift(speech[k], shift)
+            if self._corpus.paired:
+                noise[k] = time_shift(noise[k], shift)
+
+    def _reverberate(self, speech: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Return the speech at the microphone, and the target: it without late reverb."""
+        target = speech.clone()
+        k = draw.chosen(speech.shape[0], self._config.augmentations.reverb.probability)
+        if k.numel():
+            which = torch.randint(
+                self._responses.shape[0], (k.numel(),), generator=draw.generator
+            ).to(self._device)
+            heard, early = reverberate(speech[k], self._responses[which])
+            speech, target[k] = speech.clone(), early
+            speech[k] = heard
+        return speech, target
