@@ -62,6 +62,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="float32 or bfloat16 (mixed).")] = "float32",
+    compile: Annotated[bool, typer.Option(help="Fuse the network with torch.compile.")] = False,
     check_steps: Annotated[int, typer.Option(help="Steps between validations.", min=1)] = 1000,
     valid_clips: Annotated[int, typer.Option(help="Mixtures to validate on.", min=1)] = 48,
 ) -> None:
@@ -91,6 +92,7 @@ def train(
         learning_rate=learning_rate,
         l2=l2,
         precision=precision,
+        compile=compile,
         seed=seed,
         check_steps=check_steps,
         valid_clips=valid_clips,

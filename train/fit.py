@@ -49,6 +49,7 @@ class FitConfig:
         l2: weight of the squared weights in Adam's gradient.
         ema: decay of the weight average per step.
         precision: ``float32`` or ``bfloat16`` (mixed).
+        compile: fuse the network's operations: a minute to start, then faster steps.
         seed: what every random number follows from.
         check_steps: steps between validations, each of which saves a checkpoint.
         valid_clips: mixtures in the validation set.
@@ -69,6 +70,7 @@ class FitConfig:
     l2: float = 0.0
     ema: float = 0.999
     precision: str = "float32"
+    compile: bool = False
     seed: int = 1
     check_steps: int = 1000
     valid_clips: int = 48
@@ -90,6 +92,7 @@ class Objective(nn.Module):
     def __init__(self, network: nn.Module, config: FitConfig) -> None:
         super().__init__()
         self.network = network
+        self._fused = torch.compile(network) if config.compile else network
         self.stft = Stft(config.stft, RATE_HZ)
         self._config = config
 
@@ -113,7 +116,9 @@ class Objective(nn.Module):
         state = self.network.start(spectrum.shape[0], spectrum.device)
         mixed = self._config.precision == "bfloat16"
         with torch.autocast(spectrum.device.type, torch.bfloat16, enabled=mixed):
-            gain, _ = self.network(spectrum.abs(), state)
+            # Whole clips in validation have other shapes: not worth compiling for.
+            network = self._fused if self.training else self.network
+            gain, _ = network(spectrum.abs(), state)
         return gain
 
     @torch.no_grad()
@@ -154,6 +159,8 @@ class Fit:
             self.validation = Validation(valid, config.valid_clips)
         torch.manual_seed(config.seed)
         network = NETWORKS[config.network](**config.arguments)
+        # Convolutions in bfloat16 are twice as fast with their channels innermost.
+        network.to(memory_format=torch.channels_last)
         self.objective = Objective(network, config).to(self.device)
         self.average = {k: v.clone() for k, v in network.state_dict().items()}
         self.optimizer = torch.optim.Adam(

@@ -77,4 +77,4 @@ def resynthesis_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
         loss = loss + 0.7 * F.mse_loss(magnitude, wanted_magnitude)
         loss = loss + 0.3 * 2 * F.mse_loss(spectrum, wanted_spectrum)
     snr = snr_db(estimate, target, floor=1e-3).clamp(max=30.0)
-    return loss - 0.005 * snr.mean()
+    return loss - 0.01 * snr.mean()

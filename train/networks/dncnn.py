@@ -22,8 +22,8 @@ STRIDE = 8
 DILATION_CYCLE = (1, 2, 4, 8, 16)
 """Dilation in time of the middle layers, in frames, repeated down the stack."""
 
-FLOOR = 1e-4
-"""Magnitude at which the features level off: a tone at -80 dBFS."""
+FLOOR = 1e-5
+"""Magnitude at which the features level off: a tone at -100 dBFS."""
 
 
 class MiddleLayer(nn.Module):
