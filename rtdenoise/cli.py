@@ -1,10 +1,49 @@
-"""The command line."""
+"""The command line.
 
+Whatever takes long to import is imported by the command that needs it, so that
+``--help`` answers at once.
+"""
+
+import os
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rtdenoise.errors import RtdenoiseError
+
+if TYPE_CHECKING:
+    from rtdenoise.files import FileReport
+    from rtdenoise.paths import Job
+
+app = typer.Typer(
+    name="rtdenoise",
+    help="Streaming speech denoiser: noisy speech in, clean speech out.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Settings of a command that hands its arguments to another command line."""
+
+STDERR = 2
+"""File descriptor of standard error."""
+
+
+def main() -> None:
+    """Run the command line ``rtdenoise``."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file name need not be text in any encoding
+            stream.reconfigure(errors="backslashreplace")
+    run(app)
 
 
 def run(app: typer.Typer) -> None:
@@ -12,5 +51,197 @@ def run(app: typer.Typer) -> None:
     try:
         app()
     except RtdenoiseError as error:
-        print(f"rtdenoise: {error}", file=sys.stderr)
+        _complain(error)
         sys.exit(2)
+
+
+def _complain(message: object) -> None:
+    print(f"rtdenoise: {message}", file=sys.stderr)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"rtdenoise {version('rtdenoise')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def file(
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Audio files or folders.")],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="File for one input; folder for several, for a folder, or with a final slash. "
+            "Without it, NAME.denoised.EXT next to each input.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name (see rtdenoise models) or folder of a model.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "cpu",
+    limit_db: Annotated[
+        float | None, typer.Option(help="Most that anything is attenuated, in dB.")
+    ] = None,
+    mix: Annotated[float, typer.Option(help="1 is the denoised signal, 0 the input.")] = 1.0,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing outputs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print problems only.")] = False,
+) -> None:
+    """Denoise audio files: format, rate, channels and length stay as they are."""
+    with _stoppable():
+        from rtdenoise.paths import plan
+
+        jobs = plan(inputs, out, force)
+
+        from rtdenoise.denoiser import Denoiser
+        from rtdenoise.files import denoise_file
+        from rtdenoise.model import DEFAULT_MODEL, REFERENCE_RATE_HZ, load_model
+
+        loaded = load_model(model or DEFAULT_MODEL, device)
+        # Refuses bad options once, not once for each file.
+        Denoiser(REFERENCE_RATE_HZ, loaded, limit_db=limit_db, mix=mix)
+        failures = 0
+        with _silent_decoders():
+            for job in jobs:
+                try:
+                    with _progress(job.source.name, quiet) as progress:
+                        report = denoise_file(
+                            job.source,
+                            job.target,
+                            loaded,
+                            limit_db=limit_db,
+                            mix=mix,
+                            force=force,
+                            progress=progress,
+                        )
+                except RtdenoiseError as error:
+                    failures += 1
+                    _complain(error)
+                else:
+                    _show_report(job, report, quiet)
+    if failures:
+        raise typer.Exit(2)
+
+
+def _show_report(job: "Job", report: "FileReport", quiet: bool) -> None:
+    if report.replaced_samples:
+        _complain(
+            f"{job.source}: {report.replaced_samples} samples were not finite; taken for silence"
+        )
+    if not quiet:
+        print(
+            f"{job.source} -> {job.target}  {report.audio_s:.1f} s of audio in "
+            f"{report.elapsed_s:.1f} s ({report.audio_s / report.elapsed_s:.0f}x real time)",
+            flush=True,
+        )
+
+
+@contextmanager
+def _progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar on standard error while a file is worked on, if that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeColumn
+
+    text = TextColumn("{task.description}", markup=False)
+    console = Console(file=sys.stderr)
+    with Progress(
+        text, BarColumn(), TaskProgressColumn(), TimeColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let Ctrl-C, and the signals that ask a program to end, unwind: temporary files go.
+
+    The exit code is 128 and the signal's number, 130 for Ctrl-C.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
+    try:
+        yield
+    except SystemExit:
+        _complain("stopped; unfinished output removed")
+        raise
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+@contextmanager
+def _silent_decoders() -> Iterator[None]:
+    """Keep standard error to ourselves.
+
+    libsndfile's MP3 decoder prints its thoughts there; what matters comes as an error.
+    """
+    if sys.stderr.fileno() != STDERR:
+        yield
+        return
+    ours = sys.stderr
+    real = os.dup(STDERR)
+    with open(
+        real, "w", buffering=1, encoding=ours.encoding, errors="backslashreplace"
+    ) as sys.stderr:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(real, STDERR)
+            sys.stderr = ours
+
+
+@app.command()
+def models() -> None:
+    """List the models by name."""
+    from rtdenoise.model import list_models, load_model
+
+    names = list_models()
+    width = max(map(len, names))
+    for name in names:
+        print(f"{name:{width}}  {load_model(name).card.description}")
+
+
+@app.command(context_settings=FORWARD, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Train a model; see rtdenoise train --help."""
+    _forward(context, "app")
+
+
+@app.command(context_settings=FORWARD, add_help_option=False)
+def export(context: typer.Context) -> None:
+    """Export a trained model; see rtdenoise export --help."""
+    _forward(context, "export_app")
+
+
+def _forward(context: typer.Context, name: str) -> None:
+    """Hand all arguments to a command line of the trainer, which needs torch."""
+    try:
+        trainer = import_module("rtdenoise.train.cli")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("rtdenoise"):
+            raise
+        raise RtdenoiseError(
+            f"{context.info_name} needs the package {error.name}: pip install 'rtdenoise[train]'"
+        ) from error
+    getattr(trainer, name)(args=context.args, prog_name=f"rtdenoise {context.info_name}")

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
 FloatArray = npt.NDArray[np.float32]
 ComplexArray = npt.NDArray[np.complex64]
@@ -174,8 +173,14 @@ class Analysis:
         if frames == 0:
             self._past = samples
             return np.empty((self._streams, 0, self._size // 2 + 1), np.complex64)
-        windows = np.lib.stride_tricks.sliding_window_view(samples, self._size, axis=1)
-        spectrum = fft.rfft(windows[:, :: self._hop][:, :frames] * self._window, axis=2)
+        stream, sample = samples.strides
+        windows = np.lib.stride_tricks.as_strided(
+            samples,
+            (self._streams, frames, self._size),
+            (stream, self._hop * sample, sample),
+            writeable=False,
+        )
+        spectrum = np.fft.rfft(windows * self._window, axis=2)
         self._past = samples[:, frames * self._hop :].copy()
         return np.asarray(spectrum, np.complex64)
 
@@ -217,11 +222,12 @@ class Synthesis:
         """
         frames = spectrum.shape[1]
         short = self._window.size
-        time = fft.irfft(spectrum, n=self._size, axis=2)[:, :, -short:] * self._window
+        time = np.fft.irfft(spectrum, n=self._size, axis=2)[:, :, -short:] * self._window
         parts = time.reshape(self._streams, frames, self._overlaps, self._hop)
         total = np.zeros((self._streams, frames + self._overlaps - 1, self._hop), np.float32)
         total[:, : self._overlaps - 1] = self._sum.reshape(self._streams, -1, self._hop)
-        for k in range(self._overlaps):
+        # Oldest frame first, as when frames come one by one: the same sum to the last bit.
+        for k in reversed(range(self._overlaps)):
             total[:, k : k + frames] += parts[:, :, k]
         flat = total.reshape(self._streams, -1)
         ready = frames * self._hop

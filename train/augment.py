@@ -60,17 +60,17 @@ class Augmentations:
         """
         name, _, value = text.partition("=")
         try:
-            old: Strength = getattr(self, name)
+            old: Strength = vars(self)[name]
             probability, _, span = value.partition(":")
             low, high = (float(v) for v in span.split("..")) if span else (old.low, old.high)
             new = Strength(float(probability), low, high)
-        except (AttributeError, ValueError) as error:
+        except (KeyError, ValueError) as error:
             known = ", ".join(self.names())
             raise DataError(
                 f"augmentation {text!r} is not NAME=PROBABILITY or NAME=PROBABILITY:LOW..HIGH "
                 f"with NAME one of {known}"
             ) from error
-        if not 0 <= new.probability <= 1 or new.low > new.high:
+        if not (0 <= new.probability <= 1 and new.low <= new.high):
             raise DataError(f"augmentation {text!r}: needs 0 <= probability <= 1 and low <= high")
         return replace(self, **{name: new})
 
@@ -154,6 +154,7 @@ def reverberate(speech: Tensor, responses: Tensor) -> tuple[Tensor, Tensor]:
     """Return speech as heard in rooms, and its part without late reverberation.
 
     Args:
+        speech: clips as spoken close to a microphone.
         responses: an impulse response for each clip, beginning with the direct sound.
 
     Shape:

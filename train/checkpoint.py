@@ -65,4 +65,6 @@ class Checkpoint:
             values = torch.load(path, map_location="cpu", weights_only=True)
             return cls(**values | {"stft": StftConfig(**values["stft"])})
         except Exception as error:
-            raise DataError(f"{path}: is not a checkpoint of rtdenoise ({error})") from error
+            # The messages of torch.load run over many lines, and advise to trust the file.
+            kind = type(error).__name__
+            raise DataError(f"{path}: is not a checkpoint of rtdenoise ({kind})") from error

@@ -31,9 +31,11 @@ def train(
     noise: Annotated[Path | None, typer.Option(help="Folder of noise.")] = None,
     noisy: Annotated[Path | None, typer.Option(help="Folder of noisy files of pairs.")] = None,
     clean: Annotated[Path | None, typer.Option(help="Folder of their clean partners.")] = None,
-    run: Annotated[Path, typer.Option(help="Folder of this run; resumed if it exists.")] = Path(
-        "runs/latest"
-    ),
+    run: Annotated[
+        Path,
+        # torchrun takes --run for the beginning of an option of its own.
+        typer.Option("--run", "--run-folder", help="Folder of this run; resumed if it exists."),
+    ] = Path("runs/latest"),
     cache: Annotated[Path, typer.Option(help="Folder for decoded audio.")] = Path("runs/cache"),
     hours: Annotated[float, typer.Option(help="Hours of audio to show.", min=0)] = 200.0,
     batch: Annotated[int, typer.Option(help="Clips a step (on each process).", min=1)] = 8,
@@ -66,7 +68,10 @@ def train(
     check_steps: Annotated[int, typer.Option(help="Steps between validations.", min=1)] = 1000,
     valid_clips: Annotated[int, typer.Option(help="Mixtures to validate on.", min=1)] = 48,
 ) -> None:
-    """Train a network, or resume a run. Use torchrun -m rtdenoise.train for several GPUs."""
+    """Train a network, or resume a run.
+
+    For several GPUs start it with torchrun -m rtdenoise.train, and spell --run as --run-folder.
+    """
     if network not in NETWORKS:
         raise DataError(f"network {network!r} is unknown; there are: {', '.join(NETWORKS)}")
     if precision not in ("float32", "bfloat16"):

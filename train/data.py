@@ -27,8 +27,8 @@ RATE_HZ = 16_000
 """The rate at which models are trained; the runtime carries them to every other rate."""
 
 AUDIO_SUFFIXES = frozenset(
-    f".{name.lower()}" for name in soundfile.available_formats()
-) | {".opus", ".oga"}
+    f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"
+) | {".opus", ".oga", ".aif"}
 
 VALID_SHARE = 0.1
 """Share of the talkers (or noise files) held out where a folder names no split."""
@@ -151,6 +151,9 @@ class Pool:
         """Draw where to cut: ``count`` file numbers and the first sample within each file.
 
         Args:
+            count: how many cuts.
+            samples: length of each.
+            generator: draws them.
             evenness: 0 draws files by their length, 1 draws each file as often.
         """
         weights = self.lengths.double() ** (1.0 - evenness)
@@ -189,25 +192,45 @@ def load_pool(recordings: Iterable[Recording], cache: Path, what: str) -> Pool:
     if not index.exists():
         cache.mkdir(parents=True, exist_ok=True)
         temporary = cache / f"{key}.{os.getpid()}.part"
-        lengths = []
-        with temporary.open("wb") as out, ThreadPoolExecutor() as threads:
-            decoded = threads.map(_decode, files)
-            for samples in track(decoded, f"decoding {what}", total=len(files), transient=True):
-                out.write(samples.tobytes())
-                lengths.append(samples.size)
-        temporary.rename(array)
-        index.write_text(json.dumps({"rate_hz": RATE_HZ, "lengths": lengths}))
+        try:
+            lengths = _decode_all(files, temporary, f"decoding {what}")
+            os.replace(temporary, array)
+            # The index says that the array is whole, so it comes last and all at once:
+            # several processes of one run look for it.
+            temporary.write_text(json.dumps({"rate_hz": RATE_HZ, "lengths": lengths}))
+            os.replace(temporary, index)
+        finally:
+            temporary.unlink(missing_ok=True)
     lengths_samples = torch.tensor(json.loads(index.read_text())["lengths"])
     mapped = np.memmap(array, np.int16, mode="c")
     starts = torch.cumsum(lengths_samples, 0) - lengths_samples
     return Pool(torch.from_numpy(mapped), starts, lengths_samples)
 
 
-def _decode(path: str) -> np.ndarray:
+def _decode_all(files: list[str], array: Path, task: str) -> list[int]:
+    lengths = []
+    with array.open("wb") as out, ThreadPoolExecutor() as threads:
+        decoded = threads.map(_decode, files)
+        for samples in track(decoded, task, total=len(files), transient=True):
+            out.write(samples.tobytes())
+            lengths.append(samples.size)
+    return lengths
+
+
+def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
+    """Return the samples of a file, float32 ``[samples, channels]``, and its rate in Hz.
+
+    Raises:
+        DataError: it cannot be read as audio.
+    """
     try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        return soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         raise DataError(f"{path}: cannot be read as audio ({error})") from error
+
+
+def _decode(path: str) -> np.ndarray:
+    audio, rate = read_audio(path)
     if audio.shape[0] == 0:
         raise DataError(f"{path}: is empty; remove it from the training data")
     mono = torch.from_numpy(audio.mean(axis=1))

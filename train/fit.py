@@ -178,9 +178,9 @@ class Fit:
         return torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if cuda else "cpu")
 
     def run(self) -> dict[str, float]:
-        """Train to the end and return the best validation scores."""
+        """Train to the end and return the last validation scores (on the first process)."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._resume()
+        scores = self._resume()
         writer = SummaryWriter(str(self.folder)) if self.process == 0 else None
         module: nn.Module = self.objective
         if self.processes > 1:
@@ -191,7 +191,6 @@ class Fit:
             TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(),
         )
-        scores: dict[str, float] = {}
         with Progress(*columns, console=self.console, disable=self.process > 0) as progress:
             task = progress.add_task("training", total=self.total_steps, completed=self.step)
             since, seen_s = time.monotonic(), 0.0
@@ -265,9 +264,10 @@ class Fit:
         )
         better = overall(scores) > self.best
         self.best = max(self.best, overall(scores))
-        self._save("last.pt", scores, resumable=True)
+        # The best first: last.pt tells a resumed run that this one has been saved.
         if better:
             self._save("best.pt", scores, resumable=False)
+        self._save("last.pt", scores, resumable=True)
         return scores
 
     def _save(self, name: str, scores: dict[str, float], resumable: bool) -> None:
@@ -289,10 +289,11 @@ class Fit:
             resume=resume if resumable else {},
         ).save(self.folder / name)
 
-    def _resume(self) -> None:
+    def _resume(self) -> dict[str, float]:
+        """Go on from ``last.pt`` if there is one, and return the scores it has."""
         path = self.folder / "last.pt"
         if not path.exists():
-            return
+            return {}
         saved = Checkpoint.load(path)
         if saved.recipe != recipe(self.config):
             changed = [k for k, v in recipe(self.config).items() if saved.recipe.get(k) != v]
@@ -305,6 +306,7 @@ class Fit:
         self.average = {k: v.to(self.device) for k, v in saved.weights.items()}
         self.best, self.step = saved.resume["best"], saved.step
         self.console.print(f"resuming {self.folder} at step {self.step}", highlight=False)
+        return saved.scores
 
 
 def recipe(config: FitConfig) -> dict[str, Any]:

@@ -31,6 +31,8 @@ def snr_db(estimate: Tensor, target: Tensor, floor: float = 1e-8) -> Tensor:
     """Return the signal-to-noise ratio of each clip in dB.
 
     Args:
+        estimate: what came out.
+        target: what should have.
         floor: mean power added to signal and error, so that silence has a value.
 
     Shape:

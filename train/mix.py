@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 from torchaudio.functional import resample
@@ -20,7 +19,7 @@ from rtdenoise.train.augment import (
     rms,
     time_shift,
 )
-from rtdenoise.train.data import RATE_HZ, Corpus, DataError, find_audio
+from rtdenoise.train.data import RATE_HZ, Corpus, DataError, find_audio, read_audio
 from rtdenoise.train.rooms import draw_room, impulse_response
 
 
@@ -33,7 +32,7 @@ class MixConfig:
         snr_db: bounds between which the SNR is drawn, evenly.
         second_noise: probability of a second noise on top of the first.
         gap: probability that a stretch of the speech is silenced: talkers pause.
-        speech_only: probability of no noise at all, so that clean speech passes.
+        speech_only: probability of no recorded noise, so that clean speech passes.
         noise_only: probability of no speech at all, so that silence stays silent.
         augmentations: the six augmentations.
         rooms: simulated rooms to draw reverb from.
@@ -55,9 +54,7 @@ def simulate_responses(config: MixConfig, seed: int) -> Tensor:
     """Return impulse responses of random rooms: float32 ``[rooms, taps]``."""
     rng = np.random.default_rng(seed)
     span = (config.augmentations.reverb.low, config.augmentations.reverb.high)
-    made = [
-        impulse_response(draw_room(rng, span), RATE_HZ, rng) for _ in range(config.rooms)
-    ]
+    made = [impulse_response(draw_room(rng, span), RATE_HZ, rng) for _ in range(config.rooms)]
     return _stack([torch.from_numpy(r) for r in made])
 
 
@@ -72,7 +69,7 @@ def read_responses(folder: Path) -> Tensor:
     """
     read = []
     for path in find_audio(folder):
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        audio, rate = read_audio(path)
         response = resample(torch.from_numpy(audio[:, 0].copy()), rate, RATE_HZ)
         direct = int(response.abs().argmax()) if response.numel() else 0
         if response.numel() == 0 or response[direct] == 0:
@@ -101,9 +98,7 @@ class Mixer:
         self._device = corpus.speech.samples.device
         if config.augmentations.reverb.probability > 0:
             folder = config.responses
-            responses = (
-                read_responses(Path(folder)) if folder else simulate_responses(config, seed)
-            )
+            responses = read_responses(Path(folder)) if folder else simulate_responses(config, seed)
             self._responses = responses.to(self._device)
 
     def batch(self, number: int, clips: int) -> tuple[Tensor, Tensor]:

@@ -40,9 +40,7 @@ def draw_room(rng: np.random.Generator, rt60_s: tuple[float, float]) -> Room:
     return Room(point(size), point(source), point(microphone), float(rng.uniform(*rt60_s)))
 
 
-def impulse_response(
-    room: Room, rate: int, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
+def impulse_response(room: Room, rate: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Return the response of a room from the direct sound on, which has amplitude 1.
 
     Args:
@@ -74,9 +72,7 @@ def impulse_response(
     squared = np.add.outer(
         np.add.outer(per_axis[0][0] ** 2, per_axis[1][0] ** 2), per_axis[2][0] ** 2
     ).ravel()
-    bounces = np.add.outer(
-        np.add.outer(per_axis[0][1], per_axis[1][1]), per_axis[2][1]
-    ).ravel()
+    bounces = np.add.outer(np.add.outer(per_axis[0][1], per_axis[1][1]), per_axis[2][1]).ravel()
     distance = np.maximum(np.sqrt(squared), direct_m)
     delay = (distance - direct_m) / SPEED_OF_SOUND_M_S * rate
     amplitude = reflection**bounces * direct_m / distance

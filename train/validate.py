@@ -8,10 +8,11 @@ import numpy as np
 from torch import Tensor
 
 from rtdenoise.metrics import pesq_wb, si_sdr_db
+from rtdenoise.stft import FloatArray
 from rtdenoise.train.augment import Augmentations
 from rtdenoise.train.data import RATE_HZ, Corpus
 from rtdenoise.train.losses import snr_db
-from rtdenoise.train.mix import Mixer, MixConfig
+from rtdenoise.train.mix import MixConfig, Mixer
 
 SEED = 20_000_003
 CLIP_SAMPLES = 4 * RATE_HZ
@@ -56,8 +57,16 @@ class Validation:
         pairs = list(zip(estimate.cpu().numpy(), clean.cpu().numpy(), strict=True))
         scores["si_sdr_db"] = float(np.mean([si_sdr_db(e, c) for e, c in pairs]))
         if self._with_pesq:
-            scores["pesq_wb"] = float(np.mean([pesq_wb(e, c) for e, c in pairs]))
+            scores["pesq_wb"] = float(np.mean([_pesq(e, c) for e, c in pairs]))
         return scores
+
+
+def _pesq(estimate: FloatArray, clean: FloatArray) -> float:
+    """Return PESQ, or its lowest value where one side is silent and it has none."""
+    try:
+        return pesq_wb(estimate, clean)
+    except (ValueError, RuntimeError):
+        return 1.0
 
 
 def overall(scores: dict[str, float]) -> float:

@@ -10,6 +10,8 @@ image denoising", IEEE TIP 2017 (https://arxiv.org/abs/1608.03981), with these c
 - The network predicts which share of each magnitude is noise; that share is subtracted.
   It is residual learning with a residual that cannot exceed the signal.
 - Each middle layer adds to its input instead of replacing it.
+- The features are log magnitudes less their own mean over the last second, so the gains
+  do not depend on the level of the signal.
 """
 
 import torch
@@ -22,8 +24,11 @@ STRIDE = 8
 DILATION_CYCLE = (1, 2, 4, 8, 16)
 """Dilation in time of the middle layers, in frames, repeated down the stack."""
 
-FLOOR = 1e-5
-"""Magnitude at which the features level off: a tone at -100 dBFS."""
+FLOOR = 1e-6
+"""Magnitude at which the features level off: a tone at -120 dBFS."""
+
+LEVEL_FRAMES = 100
+"""Frames over which the level is averaged: a second."""
 
 
 class MiddleLayer(nn.Module):
@@ -49,6 +54,21 @@ class MiddleLayer(nn.Module):
         seen = torch.cat((past, x), dim=2)
         y = self.dropout(F.relu(self.norm(self.conv(seen))))
         return x + y, seen[:, :, -self.context :]
+
+
+def running_level(frame_level: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of the last second at each frame, and the past for the next call.
+
+    Before a second has passed the mean is over what there is: beside each level the past
+    holds a 1, and a 0 where there was no frame yet.
+
+    Shape:
+        ``[streams, frames]`` and ``[streams, 2, 99]`` to the same two shapes.
+    """
+    counted = torch.stack((frame_level, torch.ones_like(frame_level)), dim=1)
+    seen = torch.cat((past, counted), dim=2)
+    mean = F.avg_pool1d(seen, LEVEL_FRAMES, stride=1)
+    return mean[:, 0] / mean[:, 1], seen[:, :, -(LEVEL_FRAMES - 1) :]
 
 
 class DnCnn(nn.Module):
@@ -85,10 +105,13 @@ class DnCnn(nn.Module):
         """Return the state before the first frame: for each layer the silence it looks back on.
 
         Shape:
-            ``first``: ``[streams, 1, 2, bins]``; ``middle_K``: ``[streams, width,
+            ``level``: ``[streams, 2, 99]``; ``first``: ``[streams, 1, 2, bins]``; ``middle_K``: ``[streams, width,
             context, bands]``.
         """
-        state = {"first": torch.zeros(streams, 1, 2, self.bins, device=device)}
+        state = {
+            "level": torch.zeros(streams, 2, LEVEL_FRAMES - 1, device=device),
+            "first": torch.zeros(streams, 1, 2, self.bins, device=device),
+        }
         for k, layer in enumerate(self.middle):
             shape = (streams, self.width, layer.context, self.bands)
             state[f"middle_{k}"] = torch.zeros(shape, device=device)
@@ -102,10 +125,12 @@ class DnCnn(nn.Module):
         Shape:
             magnitude and gain: float ``[streams, frames, bins]``, ``frames >= 1``.
         """
-        # About zero mean and unit variance for speech in noise at ordinary levels.
-        features = torch.log10(magnitude + FLOOR) + 3.0
-        seen = torch.cat((state["first"], features.unsqueeze(1)), dim=2)
-        after = {"first": seen[:, :, -2:]}
+        after: dict[str, Tensor] = {}
+        logarithm = torch.log10(magnitude + FLOOR)
+        level, after["level"] = running_level(logarithm.mean(2), state["level"])
+        features = (logarithm - level.unsqueeze(2)).unsqueeze(1)
+        seen = torch.cat((state["first"], features), dim=2)
+        after["first"] = seen[:, :, -2:]
         x = F.relu(self.first(seen.to(memory_format=torch.channels_last)))
         for k, layer in enumerate(self.middle):
             x, after[f"middle_{k}"] = layer(x, state[f"middle_{k}"].to(x.dtype))
