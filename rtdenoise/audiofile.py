@@ -38,6 +38,9 @@ UNBOUNDED = frozenset(
 )
 """Encodings that take floating point and keep values beyond full scale."""
 
+NOT_A_FILE = 7
+"""Number of libsndfile's error for a file that does not exist."""
+
 PORTABLE = frozenset(("FLOAT", "DOUBLE", "VORBIS", "OPUS", "ULAW", "ALAW"))
 """Encodings, other than PCM, that are the same in every container that has them."""
 
@@ -165,8 +168,7 @@ def writing(
     try:
         with _explained(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open(part, "xb"):  # says why not in plainer words than libsndfile
-                pass
+            part.touch(exist_ok=False)  # says why not in plainer words than libsndfile
         try:
             if encoding.container == "SD2":
                 raise ValueError("libsndfile would put half of it into a second file")
@@ -254,4 +256,6 @@ def _holds(path: Path, encoding: Encoding, shape: tuple[int, int, int]) -> bool:
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:
-    return str(error.error_string).strip().rstrip(".") or "unknown format"
+    """Return libsndfile's reason, except that it calls an unrecognised MP3 file missing."""
+    reason = str(error.error_string).strip().rstrip(".")
+    return "Format not recognised" if not reason or error.code == NOT_A_FILE else reason

@@ -1,6 +1,5 @@
 """Denoises a stream of samples block by block, or a whole array at once."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +118,7 @@ class Denoiser:
         self._state.reset()
         self._waiting = np.empty((self.channels, 0, self._bins), np.complex64)
         self._taken = self._given = 0
+        self._ndim = 1 if self.channels == 1 else 2
 
     def process(self, block: npt.ArrayLike) -> FloatArray:
         """Take samples and return those that are ready.
@@ -139,6 +139,7 @@ class Denoiser:
         """
         array = np.asarray(block)
         samples = self._checked(array)
+        self._ndim = array.ndim
         self._taken += samples.shape[1]
         chunk = HOPS_PER_STEP * self._hop
         if samples.shape[1] <= chunk:
@@ -153,13 +154,13 @@ class Denoiser:
         """Return the rest of the signal and reset.
 
         Returns:
-            float32 ``[samples]`` for one channel, else ``[channels, samples]``.
+            float32 of as many dimensions as the blocks had.
         """
-        rest = self._taken - self._given
+        rest, ndim = self._taken - self._given, self._ndim
         silence = np.zeros((self.channels, self.latency_samples + self._hop), np.float32)
         clean = self._advance(silence)[:, :rest]
         self.reset()
-        return clean if self.channels > 1 else clean[0]
+        return clean if ndim == 2 else clean[0]
 
     def _checked(self, array: npt.NDArray[np.generic]) -> FloatArray:
         """Return the block as finite float32 ``[channels, samples]``."""
@@ -260,8 +261,5 @@ def denoise(
             "(transpose what soundfile reads)"
         )
     channels = array.shape[0] if array.ndim == 2 else 1
-    denoiser = Denoiser(
-        rate, model, channels=channels, limit_db=limit_db, mix=mix, device=device
-    )
-    parts = [np.atleast_2d(denoiser.process(array)), np.atleast_2d(denoiser.flush())]
-    return np.concatenate(parts, axis=1).reshape(array.shape)
+    denoiser = Denoiser(rate, model, channels=channels, limit_db=limit_db, mix=mix, device=device)
+    return np.concatenate((denoiser.process(array), denoiser.flush()), axis=-1)

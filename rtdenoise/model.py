@@ -107,9 +107,7 @@ class Model(ABC):
         """Return the state before the first frame of ``streams`` streams."""
 
     @abstractmethod
-    def step(
-        self, spectrum: ComplexArray, state: State
-    ) -> tuple[FloatArray | ComplexArray, State]:
+    def step(self, spectrum: ComplexArray, state: State) -> tuple[FloatArray | ComplexArray, State]:
         """Return the gain for each value of the spectrum, and the state after it.
 
         Args:

@@ -4,6 +4,8 @@ The graph takes ``magnitude`` ``[streams, frames, bins]`` and for each piece of 
 input ``state.NAME``; it gives ``gain`` and for each of them an output ``next.NAME``.
 """
 
+import ctypes
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +83,6 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
 
 def _cuda_problem() -> str | None:
     """Return why CUDA cannot be used, or None. Looks first: a failed try prints red errors."""
-    import ctypes
-    import sys
-
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return "this build of ONNX Runtime has no CUDA (install onnxruntime-gpu)"
     library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
@@ -95,13 +94,12 @@ def _cuda_problem() -> str | None:
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or not count:
         return "there is no NVIDIA GPU"
     onnxruntime.preload_dlls()
+    if sys.platform == "win32":
+        return None
+    libraries = Path(onnxruntime.__file__).with_name("capi")
     try:
-        from onnxruntime.capi import _pybind_state as state
-
-        provider = Path(state.__file__).with_name("libonnxruntime_providers_cuda.so")
-        if sys.platform != "win32":
-            ctypes.CDLL(str(provider.with_name("libonnxruntime_providers_shared.so")), 0x102)
-            ctypes.CDLL(str(provider))
+        ctypes.CDLL(str(libraries / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(libraries / "libonnxruntime_providers_cuda.so"))
     except OSError as error:
         return f"a CUDA library is missing ({error}); pip install 'rtdenoise[cuda]'"
     return None

@@ -105,8 +105,8 @@ class DnCnn(nn.Module):
         """Return the state before the first frame: for each layer the silence it looks back on.
 
         Shape:
-            ``level``: ``[streams, 2, 99]``; ``first``: ``[streams, 1, 2, bins]``; ``middle_K``: ``[streams, width,
-            context, bands]``.
+            ``level``: ``[streams, 2, 99]``; ``first``: ``[streams, 1, 2, bins]``;
+            ``middle_K``: ``[streams, width, context, bands]``.
         """
         state = {
             "level": torch.zeros(streams, 2, LEVEL_FRAMES - 1, device=device),
