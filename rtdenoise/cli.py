@@ -136,9 +136,7 @@ def file(
 
 def _show_report(job: "Job", report: "FileReport", quiet: bool) -> None:
     if report.replaced_samples:
-        _complain(
-            f"{job.source}: {report.replaced_samples} samples were not finite; taken for silence"
-        )
+        _complain(f"{job.source}: {report.replaced_samples} NaN or infinite sample(s) taken for 0")
     if not quiet:
         print(
             f"{job.source} -> {job.target}  {report.audio_s:.1f} s of audio in "
@@ -174,6 +172,8 @@ def _stoppable() -> Iterator[None]:
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
+        for name in names:  # a second one would stop the tidying up
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
         raise SystemExit(128 + number)
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -214,12 +214,12 @@ def _silent_decoders() -> Iterator[None]:
 @app.command()
 def models() -> None:
     """List the models by name."""
-    from rtdenoise.model import list_models, load_model
+    from rtdenoise.model import list_models, read_card
 
     names = list_models()
     width = max(map(len, names))
     for name in names:
-        print(f"{name:{width}}  {load_model(name).card.description}")
+        print(f"{name:{width}}  {read_card(name).description}")
 
 
 @app.command(context_settings=FORWARD, add_help_option=False)

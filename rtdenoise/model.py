@@ -1,6 +1,7 @@
 """What a model is to the runtime, what its card says, and how one is found by name."""
 
 import json
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import resources
@@ -131,6 +132,19 @@ def list_models() -> list[str]:
     return trained + sorted(CLASSICAL_MODELS)
 
 
+def read_card(name: str) -> Card:
+    """Return the card of one of :func:`list_models`, without loading the model.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    from rtdenoise.classical import CLASSICAL_MODELS
+
+    if name in CLASSICAL_MODELS:
+        return CLASSICAL_MODELS[name]().card
+    return Card.read(_shipped() / name / "card.json")
+
+
 def load_model(name: str | Path = DEFAULT_MODEL, device: str = "cpu") -> Model:
     """Return a model, by name or by the folder of one's own exported model.
 
@@ -143,6 +157,8 @@ def load_model(name: str | Path = DEFAULT_MODEL, device: str = "cpu") -> Model:
     """
     from rtdenoise.classical import CLASSICAL_MODELS
 
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ModelError(f"device {device!r} is unknown; use cpu, cuda, cuda:N or auto")
     if str(name) in CLASSICAL_MODELS:
         return CLASSICAL_MODELS[str(name)]()
     is_name = isinstance(name, str) and (_shipped() / name / "card.json").is_file()

@@ -65,17 +65,15 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     """Return ONNX Runtime's execution providers for a device, best first.
 
     Raises:
-        ModelError: the device is unknown, or cannot be used here.
+        ModelError: the device cannot be used here.
     """
     cpu: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
     if device == "cpu":
         return cpu
-    kind, _, number = device.partition(":")
-    if device != "auto" and not (kind == "cuda" and (number.isdigit() or device == "cuda")):
-        raise ModelError(f"device {device!r} is unknown; use cpu, cuda, cuda:N or auto")
     problem = _cuda_problem()
     if problem is None:
-        return [("CUDAExecutionProvider", {"device_id": number or "0"}), *cpu]
+        number = device.partition(":")[2] or "0"
+        return [("CUDAExecutionProvider", {"device_id": number}), *cpu]
     if device == "auto":
         return cpu
     raise ModelError(f"device {device!r} cannot be used: {problem}; use --device cpu")

@@ -6,6 +6,7 @@ read, so the command line can say what is wrong without waiting for NumPy.
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,11 +83,19 @@ def check_target(source: Path, target: Path, force: bool) -> None:
     """Refuse a target that is the source, is a folder, or exists and is not to be replaced.
 
     Raises:
-        FileError: it is one of these, or its suffix is unknown.
+        FileError: it is one of these, its suffix is unknown, or its place is no folder.
     """
+    with _plain_errors():
+        _check_target(source, target, force)
+
+
+def _check_target(source: Path, target: Path, force: bool) -> None:
     container_for(source, target)
     if target.is_dir():
         raise FileError(f"{target} is a folder; choose another output with -o")
+    parent = next((parent for parent in target.parents if parent.exists()), target.parent)
+    if not parent.is_dir():
+        raise FileError(f"{target}: {parent} is not a folder; choose another output with -o")
     if target.exists() and target.samefile(source):
         raise FileError(f"{target}: the output would replace an input; choose another with -o")
     if os.path.lexists(target) and not force:
@@ -110,7 +119,7 @@ def plan(inputs: Sequence[Path], out: str | Path | None, force: bool = False) ->
         FileError: an input does not exist or holds no audio, or an output is an input,
             exists, or belongs to two inputs.
     """
-    try:
+    with _plain_errors():
         jobs = list(_jobs(inputs, out))
         # Links of either kind lead to the same file, which its number knows.
         numbers = {_number(job.source) for job in jobs}
@@ -128,9 +137,15 @@ def plan(inputs: Sequence[Path], out: str | Path | None, force: bool = False) ->
                     f"{job.target} would be the output of both {other} and {job.source}; "
                     "denoise them one at a time"
                 )
+    return jobs
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise FileError(f"{error.filename}: {error.strerror}") from error
-    return jobs
 
 
 def _jobs(inputs: Sequence[Path], out: str | Path | None) -> Iterator[Job]:

@@ -32,7 +32,7 @@ class Augmentations:
 
     artificial_noise: Strength = Strength(0.25, 0.0, 30.0)
     """Range: SNR in dB."""
-    reverb: Strength = Strength(0.3, 0.1, 0.8)
+    reverb: Strength = Strength(0.3, 0.2, 0.8)
     """Range: reverberation time in seconds (of simulated rooms)."""
     clipping: Strength = Strength(0.1, 1.0, 15.0)
     """Range: dB by which the peaks exceed what is left of them."""
@@ -72,6 +72,8 @@ class Augmentations:
             ) from error
         if not (0 <= new.probability <= 1 and new.low <= new.high):
             raise DataError(f"augmentation {text!r}: needs 0 <= probability <= 1 and low <= high")
+        if name in ("low_pass", "reverb") and new.probability > 0 and new.low <= 0:
+            raise DataError(f"augmentation {text!r}: needs low > 0")
         return replace(self, **{name: new})
 
 

@@ -8,12 +8,15 @@ import typer
 from rich.console import Console
 
 from rtdenoise.train.augment import Augmentations
+from rtdenoise.train.checkpoint import Checkpoint
+from rtdenoise.train.config import FitConfig
 from rtdenoise.train.data import DataError, Sources
-from rtdenoise.train.fit import Fit, FitConfig
+from rtdenoise.train.fit import Fit
 from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+export_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def _pick(device: str) -> str:
@@ -24,7 +27,7 @@ def _pick(device: str) -> str:
     return device
 
 
-@app.command()
+@app.command(no_args_is_help=True)
 def train(
     network: Annotated[str, typer.Argument(help=f"What to train: {', '.join(NETWORKS)}.")],
     speech: Annotated[Path | None, typer.Option(help="Folder of clean speech.")] = None,
@@ -61,6 +64,9 @@ def train(
     responses: Annotated[
         Path | None, typer.Option(help="Folder of impulse responses instead of simulated rooms.")
     ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Checkpoint whose weights to begin with.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="float32 or bfloat16 (mixed).")] = "float32",
@@ -74,8 +80,6 @@ def train(
     """
     if network not in NETWORKS:
         raise DataError(f"network {network!r} is unknown; there are: {', '.join(NETWORKS)}")
-    if precision not in ("float32", "bfloat16"):
-        raise DataError(f"precision {precision!r} is unknown; use float32 or bfloat16")
     augmentations = Augmentations()
     for text in augment or ():
         augmentations = augmentations.parse(text)
@@ -98,11 +102,32 @@ def train(
         l2=l2,
         precision=precision,
         compile=compile,
+        start_from=str(start_from) if start_from else None,
         seed=seed,
         check_steps=check_steps,
         valid_clips=valid_clips,
     )
     console = Console()
     scores = Fit(config, run, cache, _pick(device), console).run()
-    console.print(f"best checkpoint: {run / 'best.pt'}", highlight=False)
-    console.print("last scores: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+    if scores:  # under torchrun, the first process has them
+        console.print(f"best checkpoint: {run / 'best.pt'}", highlight=False)
+        console.print("last scores: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+
+
+@export_app.command(no_args_is_help=True)
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="best.pt of a run.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for model.onnx and card.json.")],
+    description: Annotated[str, typer.Option(help="One line for the card.")] = "",
+    data: Annotated[str, typer.Option(help="What it was trained on, with licences.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "MIT",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
+) -> None:
+    """Export a checkpoint as a model for the runtime, proven to stream as it was trained."""
+    from rtdenoise.train.export import export as write
+
+    if (folder / "model.onnx").exists() and not force:
+        raise DataError(f"{folder} holds a model already; use --force to replace it")
+    trained = Checkpoint.load(checkpoint)
+    error = write(trained, folder, description or trained.network, data, licence)
+    print(f"{folder}: streaming and offline gains differ by {error:.1e} at most")

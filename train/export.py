@@ -33,15 +33,17 @@ class ExportError(DataError):
     """The exported graph does not compute what the network computes."""
 
 
-def export(checkpoint: Checkpoint, folder: Path, name: str, description: str, data: str) -> float:
+def export(
+    checkpoint: Checkpoint, folder: Path, description: str, data: str, licence: str
+) -> float:
     """Write ``model.onnx`` and ``card.json``.
 
     Args:
         checkpoint: the trained network.
-        folder: where to write; created.
-        name: of the model.
+        folder: where to write; created. Its name is the model's.
         description: one line for the card.
         data: what it was trained on, with sources and licences, for the card.
+        licence: of the weights.
 
     Returns:
         largest difference found between streaming and offline gains.
@@ -51,9 +53,9 @@ def export(checkpoint: Checkpoint, folder: Path, name: str, description: str, da
     """
     network = checkpoint.build()
     card = {
-        "name": name,
+        "name": folder.resolve().name,
         "description": description,
-        "licence": "MIT",
+        "licence": licence,
         "stft": asdict(checkpoint.stft),
         "lookahead_frames": 0,
         "network": {

@@ -7,9 +7,8 @@ interrupted and resumed continues on the trajectory it would have taken.
 import math
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -18,114 +17,13 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.utils.tensorboard import SummaryWriter
 
-from rtdenoise.stft import StftConfig
 from rtdenoise.train.checkpoint import Checkpoint
-from rtdenoise.train.data import RATE_HZ, DataError, Sources, load_corpus
-from rtdenoise.train.losses import log_cosh, resynthesis_loss, snr_db
-from rtdenoise.train.mix import MixConfig, Mixer
+from rtdenoise.train.config import FitConfig, recipe
+from rtdenoise.train.data import RATE_HZ, DataError, load_corpus
+from rtdenoise.train.mix import Mixer
 from rtdenoise.train.networks import NETWORKS
-from rtdenoise.train.patches import cut_patches
-from rtdenoise.train.stft import Stft
+from rtdenoise.train.objective import Objective
 from rtdenoise.train.validate import Validation, overall
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """A training run.
-
-    Attributes:
-        network: name of the network.
-        arguments: what its constructor takes.
-        sources: where the data lies.
-        mix: how clips are mixed; its clip length is the patch length times ``patches``.
-        stft: windows and hop of the model.
-        patch_frames: frames of a patch; the number of bins makes it square.
-        patches: patches cut from each clip.
-        batch_clips: clips a step, on each process.
-        hours: hours of audio to show in all.
-        loss: ``resynthesis`` or ``log-cosh``.
-        learning_rate: peak of the schedule: a linear warm-up, then a half cosine to zero.
-        warmup_steps: steps of the warm-up.
-        l2: weight of the squared weights in Adam's gradient.
-        ema: decay of the weight average per step.
-        precision: ``float32`` or ``bfloat16`` (mixed).
-        compile: fuse the network's operations: a minute to start, then faster steps.
-        seed: what every random number follows from.
-        check_steps: steps between validations, each of which saves a checkpoint.
-        valid_clips: mixtures in the validation set.
-    """
-
-    network: str
-    arguments: dict[str, Any]
-    sources: Sources
-    mix: MixConfig = field(default_factory=MixConfig)
-    stft: StftConfig = field(default_factory=StftConfig)
-    patch_frames: int = 161
-    patches: int = 2
-    batch_clips: int = 8
-    hours: float = 200.0
-    loss: str = "resynthesis"
-    learning_rate: float = 2e-3
-    warmup_steps: int = 500
-    l2: float = 0.0
-    ema: float = 0.999
-    precision: str = "float32"
-    compile: bool = False
-    seed: int = 1
-    check_steps: int = 1000
-    valid_clips: int = 48
-
-    @property
-    def clip_samples(self) -> int:
-        """Length of a clip."""
-        return self.patches * self.patch_frames * self.stft.hop_samples(RATE_HZ)
-
-    def steps(self, processes: int) -> int:
-        """Return how many steps show the wanted hours of audio."""
-        batch_s = processes * self.batch_clips * self.clip_samples / RATE_HZ
-        return max(1, math.ceil(self.hours * 3600 / batch_s))
-
-
-class Objective(nn.Module):
-    """From noisy and clean clips to the loss: front end, patches, network, resynthesis."""
-
-    def __init__(self, network: nn.Module, config: FitConfig) -> None:
-        super().__init__()
-        self.network = network
-        self._fused = torch.compile(network) if config.compile else network
-        self.stft = Stft(config.stft, RATE_HZ)
-        self._config = config
-
-    def forward(self, noisy: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and the mean SNR in dB of the resynthesised patches.
-
-        Shape:
-            two float ``[clips, samples]`` to two scalars.
-        """
-        noisy_patches = cut_patches(self.stft.analysis(noisy), self._config.patch_frames)
-        clean_patches = cut_patches(self.stft.analysis(clean), self._config.patch_frames)
-        estimate = self._gain(noisy_patches) * noisy_patches
-        heard, wanted = self.stft.synthesis(estimate), self.stft.synthesis(clean_patches)
-        if self._config.loss == "log-cosh":
-            loss = log_cosh(estimate.abs(), clean_patches.abs())
-        else:
-            loss = resynthesis_loss(heard, wanted, self.stft.synthesis(noisy_patches))
-        return loss, snr_db(heard.detach(), wanted).mean()
-
-    def _gain(self, spectrum: Tensor) -> Tensor:
-        state = self.network.start(spectrum.shape[0], spectrum.device)
-        mixed = self._config.precision == "bfloat16"
-        with torch.autocast(spectrum.device.type, torch.bfloat16, enabled=mixed):
-            # Whole clips in validation have other shapes: not worth compiling for.
-            network = self._fused if self.training else self.network
-            gain, _ = network(spectrum.abs(), state)
-        return gain
-
-    @torch.no_grad()
-    def denoise(self, noisy: Tensor) -> Tensor:
-        """Return whole clips denoised, for validation."""
-        spectrum = self.stft.analysis(noisy)
-        return self.stft.synthesis(self._gain(spectrum) * spectrum)
 
 
 class Fit:
@@ -145,20 +43,20 @@ class Fit:
     def __init__(
         self, config: FitConfig, folder: Path, cache: Path, device: str, console: Console
     ) -> None:
-        if config.loss not in ("resynthesis", "log-cosh"):
-            raise DataError(f"loss {config.loss!r} is unknown; use resynthesis or log-cosh")
         self.config, self.folder, self.console = config, folder, console
         self.processes = int(os.environ.get("WORLD_SIZE", "1"))
         self.process = int(os.environ.get("RANK", "0"))
         self.device = self._claim(device)
         corpus = load_corpus(config.sources, "train", cache).to(self.device)
-        mix = _with_clip_samples(config.mix, config.clip_samples)
+        mix = replace(config.mix, clip_samples=config.clip_samples)
         self.mixer = Mixer(corpus, mix, config.seed)
         if self.process == 0:
             valid = load_corpus(config.sources, "valid", cache).to(self.device)
             self.validation = Validation(valid, config.valid_clips)
         torch.manual_seed(config.seed)
         network = NETWORKS[config.network](**config.arguments)
+        if config.start_from is not None:
+            _adopt(network, Path(config.start_from))
         # Convolutions in bfloat16 are twice as fast with their channels innermost.
         network.to(memory_format=torch.channels_last)
         self.objective = Objective(network, config).to(self.device)
@@ -194,7 +92,7 @@ class Fit:
         with Progress(*columns, console=self.console, disable=self.process > 0) as progress:
             task = progress.add_task("training", total=self.total_steps, completed=self.step)
             since, seen_s = time.monotonic(), 0.0
-            running = torch.zeros(2)
+            running = torch.zeros(2, device=self.device)
             while self.step < self.total_steps:
                 running += self._train_step(module)
                 seen_s += self.config.batch_clips * self.config.clip_samples / RATE_HZ
@@ -205,7 +103,8 @@ class Fit:
                     speed = self.processes * seen_s / (time.monotonic() - since)
                     count = seen_s * RATE_HZ / self.config.clip_samples / self.config.batch_clips
                     scores = self._check(writer, running / count, speed)
-                since, seen_s, running = time.monotonic(), 0.0, torch.zeros(2)
+                since, seen_s = time.monotonic(), 0.0
+                running = torch.zeros_like(running)
         if writer is not None:
             writer.close()
         if self.processes > 1:
@@ -228,7 +127,7 @@ class Fit:
         self.optimizer.step()
         self.step += 1
         self._update_average()
-        return torch.stack((loss.detach(), snr)).cpu()
+        return torch.stack((loss.detach(), snr))
 
     def _schedule(self) -> float:
         warm = min(1.0, (self.step + 1) / max(1, self.config.warmup_steps))
@@ -283,7 +182,7 @@ class Fit:
             stft=config.stft,
             rate_hz=RATE_HZ,
             weights={k: v.cpu() for k, v in self.average.items()},
-            recipe=recipe(config),
+            recipe=recipe(config, self.processes),
             step=self.step,
             scores=scores,
             resume=resume if resumable else {},
@@ -295,8 +194,9 @@ class Fit:
         if not path.exists():
             return {}
         saved = Checkpoint.load(path)
-        if saved.recipe != recipe(self.config):
-            changed = [k for k, v in recipe(self.config).items() if saved.recipe.get(k) != v]
+        wanted = recipe(self.config, self.processes)
+        if saved.recipe != wanted:
+            changed = [k for k, v in wanted.items() if saved.recipe.get(k) != v]
             raise DataError(
                 f"{self.folder}: holds a run with another recipe ({', '.join(changed)} differ); "
                 "give the same options to resume it, or another --run folder"
@@ -309,15 +209,9 @@ class Fit:
         return saved.scores
 
 
-def recipe(config: FitConfig) -> dict[str, Any]:
-    """Return the configuration as plain values, without the folders of one machine."""
-    values = asdict(config)
-    values["sources"] = config.sources.describe()
-    values["mix"]["clip_samples"] = config.clip_samples
-    if config.mix.responses is not None:
-        values["mix"]["responses"] = Path(config.mix.responses).name
-    return values
-
-
-def _with_clip_samples(mix: MixConfig, clip_samples: int) -> MixConfig:
-    return MixConfig(**{**vars(mix), "clip_samples": clip_samples})
+def _adopt(network: nn.Module, path: Path) -> None:
+    """Give a network the weights of a checkpoint."""
+    try:
+        network.load_state_dict(Checkpoint.load(path).weights)
+    except RuntimeError as error:
+        raise DataError(f"{path}: its network has another shape; give its options") from error

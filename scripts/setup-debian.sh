@@ -1,0 +1,31 @@
+#!/bin/sh
+# Installs the Debian or Ubuntu packages that a task needs; does nothing if they are there.
+#
+#   scripts/setup-debian.sh run     what `make demo` needs: virtual environments
+#   scripts/setup-debian.sh test    that, a compiler (for PESQ) and a speaking voice
+set -eu
+
+case "${1:-}" in
+  run) packages="python3-venv" ;;
+  test) packages="python3-venv python3-dev build-essential espeak-ng" ;;
+  *) sed -n '2,5p' "$0" >&2; exit 2 ;;
+esac
+
+missing=""
+for package in $packages; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' \
+    || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "this is no Debian or Ubuntu; install the equivalents of:$missing" >&2
+  exit 2
+fi
+as_root=""
+[ "$(id -u)" -eq 0 ] || as_root="sudo"
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -q
+# shellcheck disable=SC2086
+$as_root apt-get install -y -q --no-install-recommends $missing

@@ -1,0 +1,293 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from rtdenoise.train.augment import (
+    EARLY_S,
+    Augmentations,
+    Draw,
+    Strength,
+    artificial_noise,
+    at_snr,
+    clip_peaks,
+    low_pass,
+    reverberate,
+    rms,
+    time_shift,
+)
+from rtdenoise.train.data import RATE_HZ, Corpus, DataError
+from rtdenoise.train.mix import MixConfig, Mixer
+
+CPU = torch.device("cpu")
+STRENGTHS = {
+    "artificial_noise": Strength(1.0, 12.0, 12.0),
+    "reverb": Strength(1.0, 0.3, 0.5),
+    "clipping": Strength(1.0, 6.0, 6.0),
+    "low_pass": Strength(1.0, 2000.0, 2000.0),
+    "time_shift": Strength(1.0, 0.05, 0.05),
+    "volume": Strength(1.0, -30.0, -30.0),
+}
+
+
+def noise(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def db(ratio: Tensor) -> Tensor:
+    return 20 * torch.log10(ratio)
+
+
+class TestSwitches:
+    """Each augmentation through the mixer, with all the others off."""
+
+    def plain(self, corpus: Corpus, only: Callable[..., MixConfig], clips: int):
+        return Mixer(corpus, only(), seed=1).batch(0, clips)
+
+    def with_one(self, name: str, probability: float, corpus, only, clips: int):
+        strength = STRENGTHS[name]
+        changed = {name: Strength(probability, strength.low, strength.high)}
+        return Mixer(corpus, only(changed), seed=1).batch(0, clips)
+
+    @pytest.mark.parametrize("name", Augmentations.names())
+    def test_probability(self, corpus: Corpus, only, name: str) -> None:
+        clips = 60
+        noisy, target = self.plain(corpus, only, clips)
+        for probability, low, high in ((0.0, 0, 0), (0.5, 15, 45), (1.0, clips, clips)):
+            changed, goal = self.with_one(name, probability, corpus, only, clips)
+            acted = int((changed != noisy).any(1).sum())
+            assert low <= acted <= high
+            assert changed.isfinite().all()
+            assert goal.isfinite().all()
+        if name in ("artificial_noise", "clipping"):
+            assert torch.equal(goal, target)
+        else:
+            assert (goal != target).any(1).all()
+
+    def test_artificial_noise_has_the_drawn_snr(self, corpus: Corpus, only) -> None:
+        config = only({"artificial_noise": Strength(1.0, 12.0, 12.0)}, speech_only=1.0)
+        noisy, target = Mixer(corpus, config, seed=2).batch(0, 8)
+        snr = db(rms(target) / rms(noisy - target))
+        torch.testing.assert_close(snr, torch.full((8, 1), 12.0), atol=0.01, rtol=0)
+
+    def test_strength_is_drawn_between_the_bounds(self, corpus: Corpus, only) -> None:
+        config = only({"artificial_noise": Strength(1.0, 0.0, 30.0)}, speech_only=1.0)
+        noisy, target = Mixer(corpus, config, seed=3).batch(0, 100)
+        snr = db(rms(target) / rms(noisy - target))
+        assert -0.01 < float(snr.min()) < 3 < 27 < float(snr.max()) < 30.01
+
+    def test_reverb_targets_speech_without_late_tail(self, corpus: Corpus, only) -> None:
+        config = only({"reverb": STRENGTHS["reverb"]}, speech_only=1.0)
+        mixer = Mixer(corpus, config, seed=4)
+        noisy, target = mixer.batch(0, 8)
+        late = noisy - target
+        early = round(EARLY_S * RATE_HZ)
+        # What comes within 50 ms of a sound is in the target; then the tail sets in.
+        assert float(late[:, :early].abs().max()) < 1e-4
+        assert (rms(late[:, early:]) > 1e-4).all()
+
+    def test_clipping_acts_on_the_mixture_only(self, corpus: Corpus, only) -> None:
+        noisy, target = self.plain(corpus, only, 8)
+        clipped, goal = self.with_one("clipping", 1.0, corpus, only, 8)
+        torch.testing.assert_close(clipped, clip_peaks(noisy, torch.full((8,), 6.0)))
+        assert torch.equal(goal, target)
+
+    def test_low_pass_muffles_both(self, corpus: Corpus, only) -> None:
+        plain = self.plain(corpus, only, 8)
+        muffled = self.with_one("low_pass", 1.0, corpus, only, 8)
+        for before, after in zip(plain, muffled, strict=True):
+            torch.testing.assert_close(after, low_pass(before, torch.full((8,), 2000.0)))
+
+    def test_time_shift_moves_the_speech_against_the_noise(self, corpus: Corpus, only) -> None:
+        noisy, target = self.plain(corpus, only, 8)
+        _, moved = self.with_one("time_shift", 1.0, corpus, only, 8)
+        assert torch.equal(moved[:, 800:], target[:, :-800])
+        assert not moved[:, :800].any()
+        alone = only({"time_shift": STRENGTHS["time_shift"]}, noise_only=1.0)
+        heard, _ = Mixer(corpus, alone, seed=1).batch(0, 1)
+        residual = (noisy - target)[:1]
+        torch.testing.assert_close(heard / rms(heard), residual / rms(residual))
+
+    def test_volume_scales_both_to_the_level(self, corpus: Corpus, only) -> None:
+        noisy, target = self.plain(corpus, only, 8)
+        louder, goal = self.with_one("volume", 1.0, corpus, only, 8)
+        torch.testing.assert_close(db(rms(louder)), torch.full((8, 1), -30.0), atol=0.01, rtol=0)
+        scale = rms(louder) / rms(noisy)
+        torch.testing.assert_close(louder, noisy * scale)
+        torch.testing.assert_close(goal, target * scale)
+
+
+class TestArtificialNoise:
+    def test_unit_rms_and_variety(self) -> None:
+        made = artificial_noise(40, 8000, Draw(5, CPU))
+        torch.testing.assert_close(rms(made), torch.ones(40, 1), atol=1e-4, rtol=0)
+        power = torch.fft.rfft(made).abs().square()
+        power[:, 0] = 0
+        frequency = torch.fft.rfftfreq(8000, 1 / RATE_HZ)
+        centroid_hz = (power * frequency).sum(1) / power.sum(1)
+        # From brown, where all is at the bottom, to whiter than white.
+        assert float(centroid_hz.min()) < 500
+        assert float(centroid_hz.max()) > 3000
+        # Some have a constant offset, some have none to speak of.
+        assert float(made.mean(1).abs().max()) > 0.5
+        assert float(made.mean(1).abs().min()) < 0.01
+
+    def test_hum_is_mains_and_its_harmonics(self) -> None:
+        made = artificial_noise(60, RATE_HZ, Draw(6, CPU))
+        power = torch.fft.rfft(made).abs().square()
+        # One second: bin k is k Hz. The strongest line of the humming ones is a multiple.
+        lines = power[:, 40:490]
+        humming = lines.amax(1) > 0.1 * power.sum(1)
+        peak_hz = lines.argmax(1)[humming] + 40
+        assert int(humming.sum()) >= 5
+        off_50, off_60 = ((peak_hz + m // 2) % m - m // 2 for m in (50, 60))
+        assert (torch.minimum(off_50.abs(), off_60.abs()) <= 2).all()
+
+    def test_at_snr_sets_noise_against_a_usual_level_in_silence(self) -> None:
+        scaled = at_snr(noise(7, 2, 4000), torch.zeros(2, 4000), torch.tensor([0.0, 20.0]))
+        want = torch.tensor([[-26.0], [-46.0]])
+        torch.testing.assert_close(db(rms(scaled)), want, atol=0.01, rtol=0)
+
+
+class TestReverb:
+    def test_is_a_convolution_and_its_first_50_ms(self) -> None:
+        speech, responses = noise(8, 3, 4000), noise(9, 3, 2500)
+        heard, target = reverberate(speech, responses)
+        for k in range(3):
+            dry, wet = speech[k].double().numpy(), responses[k].double().numpy()
+            np.testing.assert_allclose(heard[k], np.convolve(dry, wet)[:4000], atol=2e-3)
+            np.testing.assert_allclose(target[k], np.convolve(dry, wet[:800])[:4000], atol=2e-3)
+
+    def test_one_click_is_heard_as_direct_sound_and_tail(self) -> None:
+        responses = noise(10, 1, 2000)
+        responses[:, 0] = 1.0
+        click = torch.zeros(1, 4000)
+        click[:, 500] = 1.0
+        heard, target = reverberate(click, responses)
+        torch.testing.assert_close(heard[0, 500:2500], responses[0], atol=1e-5, rtol=0)
+        assert float(heard[0, 500]) == pytest.approx(1.0, abs=1e-5)
+        torch.testing.assert_close(target[0, 500:1300], responses[0, :800], atol=1e-5, rtol=0)
+        assert float(target[0, 1300:].abs().max()) < 1e-5
+
+
+class TestClipping:
+    @pytest.mark.parametrize("excess_db", [1.0, 6.0, 15.0])
+    def test_peaks_are_cut_and_the_rest_untouched(self, excess_db: float) -> None:
+        before = noise(11, 4, 1000) * torch.tensor([[1.0], [0.1], [0.01], [3.0]])
+        after = clip_peaks(before, torch.full((4,), excess_db))
+        limit = before.abs().amax(1, keepdim=True) * 10 ** (-excess_db / 20)
+        beyond = before.abs() > limit
+        assert beyond.any(1).all()
+        assert torch.equal(after[~beyond], before[~beyond])
+        torch.testing.assert_close(after[beyond], (before.sign() * limit)[beyond])
+
+    def test_each_clip_has_its_own_strength(self) -> None:
+        before = noise(12, 1, 1000).repeat(3, 1)
+        excess = torch.tensor([0.0, 3.0, 12.0])
+        after = clip_peaks(before, excess)
+        torch.testing.assert_close(db(before.abs().amax(1) / after.abs().amax(1)), excess)
+
+    def test_silence_stays(self) -> None:
+        assert not clip_peaks(torch.zeros(1, 100), torch.tensor([6.0])).any()
+
+
+class TestLowPass:
+    def gain_db(self, tone_hz: float, cutoff_hz: float) -> float:
+        # One second holds whole periods of every whole frequency.
+        tone = torch.sin(2 * torch.pi * tone_hz * torch.arange(RATE_HZ).double() / RATE_HZ)
+        after = low_pass(tone[None], torch.tensor([cutoff_hz]))
+        return float(db(rms(after) / rms(tone)))
+
+    @pytest.mark.parametrize("cutoff_hz", [1500.0, 2500.0, 3500.0])
+    def test_tones(self, cutoff_hz: float) -> None:
+        assert self.gain_db(cutoff_hz / 2, cutoff_hz) == pytest.approx(0, abs=0.1)
+        assert self.gain_db(cutoff_hz, cutoff_hz) == pytest.approx(-6.02, abs=0.01)
+        assert self.gain_db(2 * cutoff_hz, cutoff_hz) < -40
+
+    def test_slope_beyond_is_48_db_an_octave(self) -> None:
+        slope = self.gain_db(4000, 1000) - self.gain_db(2000, 1000)
+        assert slope == pytest.approx(-48, abs=0.5)
+
+    def test_each_clip_has_its_own_cutoff(self) -> None:
+        before = noise(13, 1, 4000).repeat(2, 1)
+        after = low_pass(before, torch.tensor([1500.0, 7000.0]))
+        assert float(rms(after)[0]) < 0.6 * float(rms(after)[1])
+
+
+class TestTimeShift:
+    @pytest.mark.parametrize("shift", [0, 1, 37, 499, 500, 700, -1, -37, -499, -500, -700])
+    def test_is_exact_with_silence_moved_in(self, shift: int) -> None:
+        before = noise(14, 2, 500)
+        after = time_shift(before, torch.tensor([shift, 0]))
+        want = torch.zeros(500)
+        for n in range(500):
+            if 0 <= n - shift < 500:
+                want[n] = before[0, n - shift]
+        assert torch.equal(after[0], want)
+        assert torch.equal(after[1], before[1])
+
+
+class TestParse:
+    @pytest.mark.parametrize(
+        ("text", "name", "strength"),
+        [
+            ("clipping=0.5:3..9", "clipping", Strength(0.5, 3.0, 9.0)),
+            ("reverb=0", "reverb", Strength(0.0, 0.2, 0.8)),
+            ("volume=1:-30..-30", "volume", Strength(1.0, -30.0, -30.0)),
+            ("time_shift=.25:-0.5..0.5", "time_shift", Strength(0.25, -0.5, 0.5)),
+        ],
+    )
+    def test_changes_one(self, text: str, name: str, strength: Strength) -> None:
+        changed = Augmentations().parse(text)
+        assert getattr(changed, name) == strength
+        others = {k: v for k, v in vars(changed).items() if k != name}
+        assert others == {k: v for k, v in vars(Augmentations()).items() if k != name}
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "clipping",
+            "clipping=",
+            "clipping=often",
+            "clipping=0.5:3",
+            "clipping=0.5:9..3",
+            "clipping=0.5:a..b",
+            "clipping=0.5:nan..nan",
+            "clipping=1.1",
+            "clipping=-0.1",
+            "clipping=nan",
+            "echo=0.5",
+            "echo=0.5:1..2",
+            "names=0.5:1..2",
+            "__class__=0.5:1..2",
+        ],
+    )
+    def test_refuses(self, text: str) -> None:
+        with pytest.raises(DataError, match="augmentation") as caught:
+            Augmentations().parse(text)
+        assert "\n" not in str(caught.value)
+
+    def test_there_are_six(self) -> None:
+        assert set(Augmentations.names()) == set(STRENGTHS)
+
+
+class TestDraw:
+    def test_same_seed_same_numbers(self) -> None:
+        one, two, other = Draw(1, CPU), Draw(1, CPU), Draw(2, CPU)
+        for make in (
+            lambda d: d.uniform(50, -1, 3),
+            lambda d: d.normal(3, 20),
+            lambda d: d.chosen(50, 0.5),
+        ):
+            first, second, third = make(one), make(two), make(other)
+            assert torch.equal(first, second)
+            assert not torch.equal(first, third)
+
+    def test_uniform_keeps_its_bounds(self) -> None:
+        drawn = Draw(3, CPU).uniform(2000, -3.0, 5.0)
+        assert -3 <= float(drawn.min()) < -2.9
+        assert 4.9 < float(drawn.max()) <= 5
+        assert float(drawn.mean()) == pytest.approx(1.0, abs=0.2)

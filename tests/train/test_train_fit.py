@@ -1,0 +1,285 @@
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rtdenoise.train import validate
+from rtdenoise.train.augment import Augmentations
+from rtdenoise.train.checkpoint import Checkpoint
+from rtdenoise.train.data import RATE_HZ, DataError, Sources
+from rtdenoise.train.fit import Fit, FitConfig, recipe
+from rtdenoise.train.mix import MixConfig
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _quick_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    # PESQ takes longer than all the steps of a tiny run.
+    monkeypatch.setattr(validate.importlib.util, "find_spec", lambda name: None)
+
+
+@pytest.fixture
+def config(sources: Sources) -> FitConfig:
+    return with_steps(
+        FitConfig(
+            network="dncnn",
+            arguments={"width": 8, "depth": 2, "dropout": 0.1},
+            sources=sources,
+            mix=MixConfig(rooms=2),
+            patch_frames=20,
+            patches=2,
+            batch_clips=4,
+            warmup_steps=2,
+            check_steps=4,
+            valid_clips=1,
+        ),
+        10,
+    )
+
+
+def with_steps(config: FitConfig, steps: int, **changes: Any) -> FitConfig:
+    config = replace(config, **changes)
+    step_h = config.batch_clips * config.clip_samples / RATE_HZ / 3600
+    # Half a step less than the sum, so that rounding cannot add one.
+    return replace(config, hours=(steps - 0.5) * step_h)
+
+
+def fit(config: FitConfig, folder: Path, cache: Path) -> Fit:
+    return Fit(config, folder, cache, "cpu", Console(quiet=True))
+
+
+def trained(config: FitConfig, folder: Path, cache: Path) -> Checkpoint:
+    fit(config, folder, cache).run()
+    return Checkpoint.load(folder / "last.pt")
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Compare nested values, tensors bit for bit."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for ours, theirs in zip(one, other, strict=True):
+            assert_same(ours, theirs)
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+class TestLearning:
+    @pytest.mark.parametrize("loss", ["resynthesis", "log-cosh"])
+    def test_the_loss_falls(
+        self, config: FitConfig, tmp_path: Path, cache: Path, loss: str
+    ) -> None:
+        config = with_steps(config, 60, loss=loss, learning_rate=1e-2, check_steps=1000)
+        run = fit(config, tmp_path, cache)
+        batch = run.mixer.batch(10**6, 16)
+        run.objective.eval()
+
+        def score() -> tuple[float, float]:
+            with torch.no_grad():
+                loss, snr = run.objective.eval()(*batch)
+            return float(loss), float(snr)
+
+        before = score()
+        scores = run.run()
+        after = score()
+        assert run.step == 60
+        assert after[0] < before[0]
+        assert after[1] > before[1] + 1
+        assert all(math.isfinite(v) for v in scores.values())
+
+    def test_bfloat16_runs(self, config: FitConfig, tmp_path: Path, cache: Path) -> None:
+        last = trained(with_steps(config, 3, precision="bfloat16"), tmp_path, cache)
+        assert last.step == 3
+        # Mixed precision: the weights themselves stay float32.
+        floats = [v for v in last.weights.values() if v.is_floating_point()]
+        assert all(v.dtype == torch.float32 and v.isfinite().all() for v in floats)
+
+    def test_l2_makes_weights_smaller(self, config: FitConfig, tmp_path: Path, cache: Path) -> None:
+        size = {}
+        for l2 in (0.0, 1.0):
+            short = with_steps(config, 10, l2=l2, learning_rate=1e-2)
+            last = trained(short, tmp_path / str(l2), cache)
+            size[l2] = float(last.weights["middle.0.conv.weight"].square().sum())
+        assert size[1.0] < size[0.0]
+
+    def test_schedule_warms_up_and_ends_near_zero(
+        self, config: FitConfig, tmp_path: Path, cache: Path
+    ) -> None:
+        run = fit(with_steps(config, 100, warmup_steps=10), tmp_path, cache)
+        factors = []
+        for run.step in range(100):
+            factors.append(run._schedule())
+        assert factors[0] == pytest.approx(0.1)
+        assert factors[:9] == sorted(factors[:9])
+        assert factors[10:] == sorted(factors[10:], reverse=True)
+        assert max(factors) > 0.95
+        assert 0 < factors[-1] < 1e-3
+
+    def test_unknown_loss_is_refused(self, config: FitConfig, tmp_path: Path, cache: Path) -> None:
+        with pytest.raises(DataError, match="loss 'mse' is unknown"):
+            fit(replace(config, loss="mse"), tmp_path, cache)
+
+
+class TestReproducibility:
+    def test_same_seed_same_weights(self, config: FitConfig, tmp_path: Path, cache: Path) -> None:
+        one, two = (trained(config, tmp_path / name, cache) for name in ("one", "two"))
+        assert_same(vars(one), vars(two))
+        other = trained(replace(config, seed=2), tmp_path / "other", cache)
+        assert not torch.equal(one.weights["first.weight"], other.weights["first.weight"])
+
+    @pytest.mark.parametrize("stop", [4, 6])
+    def test_resumed_run_ends_as_an_uninterrupted_one(
+        self,
+        config: FitConfig,
+        tmp_path: Path,
+        cache: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        stop: int,
+    ) -> None:
+        whole = trained(config, tmp_path / "whole", cache)
+        step = Fit._train_step
+
+        def interrupted(run: Fit, module: torch.nn.Module) -> torch.Tensor:
+            if run.step == stop:
+                raise KeyboardInterrupt
+            return step(run, module)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Fit, "_train_step", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                fit(config, tmp_path / "parts", cache).run()
+        assert Checkpoint.load(tmp_path / "parts" / "last.pt").step == 4
+        resumed = trained(config, tmp_path / "parts", cache)
+        assert resumed.step == 10
+        assert_same(vars(whole), vars(resumed))
+        best = (Checkpoint.load(tmp_path / name / "best.pt") for name in ("whole", "parts"))
+        assert_same(*(vars(b) for b in best))
+
+    def test_finished_run_stays_as_it_is(
+        self, config: FitConfig, tmp_path: Path, cache: Path
+    ) -> None:
+        config = with_steps(config, 2)
+        first = trained(config, tmp_path, cache)
+        again = fit(config, tmp_path, cache)
+        assert again.run() == first.scores
+        assert_same(vars(first), vars(Checkpoint.load(tmp_path / "last.pt")))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"learning_rate": 1e-3},
+            {"arguments": {"width": 9, "depth": 2, "dropout": 0.1}},
+            {"mix": MixConfig(rooms=2, augmentations=Augmentations().parse("clipping=0"))},
+        ],
+    )
+    def test_other_options_are_refused(
+        self, config: FitConfig, tmp_path: Path, cache: Path, change: dict[str, Any]
+    ) -> None:
+        config = with_steps(config, 1)
+        trained(config, tmp_path, cache)
+        before = (tmp_path / "last.pt").read_bytes()
+        (name,) = change
+        with pytest.raises(DataError, match=f"{name} differ") as caught:
+            fit(replace(config, **change), tmp_path, cache).run()
+        assert "\n" not in str(caught.value)
+        assert (tmp_path / "last.pt").read_bytes() == before
+
+
+class TestRunFolder:
+    def test_holds_checkpoints_and_curves(
+        self, config: FitConfig, tmp_path: Path, cache: Path
+    ) -> None:
+        scores = fit(config, tmp_path, cache).run()
+        last, best = (Checkpoint.load(tmp_path / f"{n}.pt") for n in ("last", "best"))
+        assert last.step == 10
+        assert best.step in (4, 8, 10)
+        assert last.scores == scores
+        assert best.scores["si_sdr_db"] >= last.scores["si_sdr_db"]
+        assert last.resume
+        assert not best.resume
+        assert last.recipe == recipe(config, processes=1)
+        curves = EventAccumulator(str(tmp_path)).Reload()
+        for name in ("loss", "train_snr_db", "snr_db", "si_sdr_db"):
+            assert [e.step for e in curves.Scalars(name)] == [4, 8, 10]
+
+    def test_recipe_names_no_folders_of_this_machine(
+        self, config: FitConfig, tmp_path: Path
+    ) -> None:
+        mix = replace(config.mix, responses=str(tmp_path / "halls"))
+        told = recipe(replace(config, mix=mix), processes=1)
+        assert str(tmp_path.parent) not in str(told)
+        assert told["sources"] == {"speech": "speech", "noise": "noise"}
+        assert told["mix"]["responses"] == "halls"
+
+    def test_best_is_kept_when_the_run_dies_while_saving(
+        self, config: FitConfig, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        save, saved = Checkpoint.save, []
+
+        def one_save_only(checkpoint: Checkpoint, path: Path) -> None:
+            if saved:
+                raise KeyboardInterrupt
+            saved.append(path)
+            save(checkpoint, path)
+
+        config = with_steps(config, 4)
+        with monkeypatch.context() as patched:
+            patched.setattr(Checkpoint, "save", one_save_only)
+            with pytest.raises(KeyboardInterrupt):
+                fit(config, tmp_path, cache).run()
+        fit(config, tmp_path, cache).run()
+        assert Checkpoint.load(tmp_path / "best.pt").step == 4
+
+
+def test_steps_show_the_hours(config: FitConfig) -> None:
+    # 40 frames of 10 ms, 4 clips a step: 1.6 s, on two processes 3.2 s.
+    assert config.clip_samples == 6400
+    assert replace(config, hours=1.0).steps(1) == 2250
+    assert replace(config, hours=1.0).steps(2) == 1125
+    assert replace(config, hours=0.0).steps(1) == 1
+
+
+def test_two_processes_write_one_checkpoint(sources: Sources, tmp_path: Path) -> None:
+    options = {
+        "speech": sources.speech,
+        "noise": sources.noise,
+        # Spelled --run, torchrun would take it for an option of its own.
+        "run-folder": tmp_path / "run",
+        # Empty: both processes decode at the same time.
+        "cache": tmp_path / "cache",
+        "hours": 1.5 * 2 * 0.2 / 3600,
+        "batch": 1,
+        "patch-frames": 20,
+        "patches": 1,
+        "width": 4,
+        "depth": 1,
+        "rooms": 1,
+        "valid-clips": 1,
+        "device": "cpu",
+    }
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "rtdenoise.train", "dncnn"]
+    command += [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    last = Checkpoint.load(tmp_path / "run" / "last.pt")
+    assert last.step == 2
+    assert {p.name for p in (tmp_path / "run").glob("*.pt*")} == {"last.pt", "best.pt"}
+    assert len(list((tmp_path / "run").glob("events.*"))) == 1

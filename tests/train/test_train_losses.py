@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from rtdenoise.train.losses import log_cosh, resynthesis_loss, snr_db
+
+
+def noise(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class TestLogCosh:
+    def test_is_the_formula(self) -> None:
+        estimate, target = 3 * noise(1, 4, 50), noise(2, 4, 50)
+        want = np.mean(np.log(np.cosh((estimate - target).double().numpy())))
+        assert float(log_cosh(estimate, target)) == pytest.approx(want, rel=1e-5)
+
+    def test_does_not_overflow(self) -> None:
+        estimate = torch.tensor([1e4, -1e4], requires_grad=True)
+        loss = log_cosh(estimate, torch.zeros(2))
+        loss.backward()
+        assert loss.item() == pytest.approx(1e4 - np.log(2))
+        torch.testing.assert_close(estimate.grad, torch.tensor([0.5, -0.5]))
+
+    def test_is_square_near_zero(self) -> None:
+        small = torch.tensor([1e-2], dtype=torch.float64)
+        assert float(log_cosh(small, 0 * small)) == pytest.approx(0.5e-4, rel=1e-3)
+        assert float(log_cosh(small, small)) == 0
+
+
+class TestSnr:
+    def test_by_hand(self) -> None:
+        target = torch.tensor([[2.0, -2.0, 2.0, -2.0], [1.0, 1.0, 1.0, 1.0]])
+        estimate = target + torch.tensor([[0.2, 0.2, -0.2, -0.2], [1.0, -1.0, 1.0, -1.0]])
+        # Powers 4 against 0.04, and 1 against 1.
+        torch.testing.assert_close(snr_db(estimate, target), torch.tensor([20.0, 0.0]))
+
+    def test_silence_has_a_value(self) -> None:
+        silent = torch.zeros(1, 100)
+        assert float(snr_db(silent, silent)) == 0
+        assert float(snr_db(silent + 0.1, silent)) == pytest.approx(-60, abs=0.01)
+
+
+class TestResynthesisLoss:
+    @pytest.fixture
+    def clean(self) -> Tensor:
+        return 0.1 * noise(3, 2, 4000)
+
+    def test_is_lowest_at_the_target(self, clean: Tensor) -> None:
+        noisy = clean + 0.05 * noise(4, 2, 4000)
+        best = float(resynthesis_loss(clean, clean, noisy))
+        # All that is left is the reward for the SNR, which a floor 30 dB below the noisy
+        # clip keeps finite.
+        speech_share = clean.square().mean(1) / noisy.square().mean(1)
+        reward = 0.01 * 10 * torch.log10((speech_share + 1e-3) / 1e-3)
+        assert best == pytest.approx(-float(reward.clamp(max=0.3).mean()), abs=1e-4)
+        perturbed = [
+            clean + 0.01 * noise(5, 2, 4000),
+            0.8 * clean,
+            1.2 * clean,
+            -clean,
+            clean.roll(3, dims=1),
+            0 * clean,
+            noisy,
+        ]
+        assert all(float(resynthesis_loss(p, clean, noisy)) > best + 1e-3 for p in perturbed)
+
+    def test_grows_with_the_error(self, clean: Tensor) -> None:
+        error = 0.1 * noise(6, 2, 4000)
+        losses = [
+            float(resynthesis_loss(clean + share * error, clean, clean + error))
+            for share in (0.0, 0.1, 0.3, 0.6, 1.0)
+        ]
+        assert losses == sorted(losses)
+
+    def test_sees_the_phase(self, clean: Tensor) -> None:
+        noisy = clean + 0.05 * noise(7, 2, 4000)
+        # Same magnitudes throughout, opposite phase.
+        flipped = float(resynthesis_loss(-clean, clean, noisy))
+        assert flipped > float(resynthesis_loss(clean, clean, noisy)) + 0.1
+
+    @pytest.mark.parametrize("volume_db", [-30.0, 20.0])
+    def test_does_not_depend_on_the_volume(self, clean: Tensor, volume_db: float) -> None:
+        noisy, estimate = clean + 0.05 * noise(8, 2, 4000), clean + 0.02 * noise(9, 2, 4000)
+        volume = 10 ** (volume_db / 20)
+        one = resynthesis_loss(estimate, clean, noisy)
+        other = resynthesis_loss(volume * estimate, volume * clean, volume * noisy)
+        torch.testing.assert_close(other, one, rtol=0.01, atol=0)
+
+    @pytest.mark.parametrize("silent", ["all", "target", "estimate"])
+    def test_gradients_are_finite_in_silence(self, clean: Tensor, silent: str) -> None:
+        estimate = torch.zeros_like(clean) if silent in ("all", "estimate") else clean.clone()
+        target = torch.zeros_like(clean) if silent in ("all", "target") else clean
+        noisy = torch.zeros_like(clean) if silent == "all" else clean
+        estimate.requires_grad_()
+        loss = resynthesis_loss(estimate, target, noisy)
+        loss.backward()
+        assert loss.isfinite()
+        assert estimate.grad is not None
+        assert estimate.grad.isfinite().all()

@@ -1,0 +1,100 @@
+"""What a training run is: everything that its result depends on."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rtdenoise.stft import StftConfig
+from rtdenoise.train.data import RATE_HZ, DataError, Sources
+from rtdenoise.train.losses import RESOLUTIONS
+from rtdenoise.train.mix import MixConfig
+
+LOSSES = ("resynthesis", "log-cosh")
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """A training run.
+
+    Attributes:
+        network: name of the network.
+        arguments: what its constructor takes.
+        sources: where the data lies.
+        mix: how clips are mixed; its clip length is the patch length times ``patches``.
+        stft: windows and hop of the model.
+        patch_frames: frames of a patch; the number of bins makes it square.
+        patches: patches cut from each clip.
+        batch_clips: clips a step, on each process.
+        hours: hours of audio to show in all.
+        loss: ``resynthesis`` or ``log-cosh``.
+        learning_rate: peak of the schedule: a linear warm-up, then a half cosine to zero.
+        warmup_steps: steps of the warm-up.
+        l2: weight of the squared weights in Adam's gradient.
+        ema: decay of the weight average per step.
+        precision: ``float32`` or ``bfloat16`` (mixed).
+        compile: fuse the network's operations: a minute to start, then faster steps.
+        start_from: checkpoint whose weights to begin with, instead of random ones.
+        seed: what every random number follows from.
+        check_steps: steps between validations, each of which saves a checkpoint.
+        valid_clips: mixtures in the validation set.
+
+    Raises:
+        DataError: a choice is unknown, or patches are too short for the loss.
+    """
+
+    network: str
+    arguments: dict[str, Any]
+    sources: Sources
+    mix: MixConfig = field(default_factory=MixConfig)
+    stft: StftConfig = field(default_factory=StftConfig)
+    patch_frames: int = 161
+    patches: int = 2
+    batch_clips: int = 8
+    hours: float = 200.0
+    loss: str = "resynthesis"
+    learning_rate: float = 2e-3
+    warmup_steps: int = 500
+    l2: float = 0.0
+    ema: float = 0.999
+    precision: str = "float32"
+    compile: bool = False
+    start_from: str | None = None
+    seed: int = 1
+    check_steps: int = 1000
+    valid_clips: int = 48
+
+    def __post_init__(self) -> None:
+        for name, choices in (("loss", LOSSES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in choices:
+                raise DataError(
+                    f"{name} {getattr(self, name)!r} is unknown; use {' or '.join(choices)}"
+                )
+        hop = self.stft.hop_samples(RATE_HZ)
+        lost = self.stft.synthesis_hops - 1
+        shortest = max(size for size, _ in RESOLUTIONS) // hop + lost + 1
+        if self.patch_frames < shortest:
+            raise DataError(f"patches of {self.patch_frames} frames are too short; use {shortest}")
+
+    @property
+    def clip_samples(self) -> int:
+        """Length of a clip."""
+        return self.patches * self.patch_frames * self.stft.hop_samples(RATE_HZ)
+
+    def steps(self, processes: int) -> int:
+        """Return how many steps show the wanted hours of audio."""
+        batch_s = processes * self.batch_clips * self.clip_samples / RATE_HZ
+        return max(1, math.ceil(self.hours * 3600 / batch_s))
+
+
+def recipe(config: FitConfig, processes: int) -> dict[str, Any]:
+    """Return all that the result follows from as plain values, without folders' places."""
+    values = asdict(config) | {"processes": processes}
+    values["sources"] = config.sources.describe()
+    values["mix"]["clip_samples"] = config.clip_samples
+    if config.mix.responses is not None:
+        values["mix"]["responses"] = Path(config.mix.responses).name
+    if config.start_from is not None:
+        values["start_from"] = Path(config.start_from).name
+    return values

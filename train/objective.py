@@ -1,0 +1,52 @@
+"""From clips to the loss: front end, patches, network, resynthesis."""
+
+import torch
+from torch import Tensor, nn
+
+from rtdenoise.train.config import FitConfig
+from rtdenoise.train.data import RATE_HZ
+from rtdenoise.train.losses import log_cosh, resynthesis_loss, snr_db
+from rtdenoise.train.patches import cut_patches
+from rtdenoise.train.stft import Stft
+
+
+class Objective(nn.Module):
+    """From noisy and clean clips to the loss: front end, patches, network, resynthesis."""
+
+    def __init__(self, network: nn.Module, config: FitConfig) -> None:
+        super().__init__()
+        self.network = network
+        self._fused = torch.compile(network) if config.compile else network
+        self.stft = Stft(config.stft, RATE_HZ)
+        self._config = config
+
+    def forward(self, noisy: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and the mean SNR in dB of the resynthesised patches.
+
+        Shape:
+            two float ``[clips, samples]`` to two scalars.
+        """
+        noisy_patches = cut_patches(self.stft.analysis(noisy), self._config.patch_frames)
+        clean_patches = cut_patches(self.stft.analysis(clean), self._config.patch_frames)
+        estimate = self._gain(noisy_patches) * noisy_patches
+        heard, wanted = self.stft.synthesis(estimate), self.stft.synthesis(clean_patches)
+        if self._config.loss == "log-cosh":
+            loss = log_cosh(estimate.abs(), clean_patches.abs())
+        else:
+            loss = resynthesis_loss(heard, wanted, self.stft.synthesis(noisy_patches))
+        return loss, snr_db(heard.detach(), wanted).mean()
+
+    def _gain(self, spectrum: Tensor) -> Tensor:
+        state = self.network.start(spectrum.shape[0], spectrum.device)
+        mixed = self._config.precision == "bfloat16"
+        with torch.autocast(spectrum.device.type, torch.bfloat16, enabled=mixed):
+            # Whole clips in validation have other shapes: not worth compiling for.
+            network = self._fused if self.training else self.network
+            gain, _ = network(spectrum.abs(), state)
+        return gain
+
+    @torch.no_grad()
+    def denoise(self, noisy: Tensor) -> Tensor:
+        """Return whole clips denoised, for validation."""
+        spectrum = self.stft.analysis(noisy)
+        return self.stft.synthesis(self._gain(spectrum) * spectrum)
