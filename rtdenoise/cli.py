@@ -4,20 +4,16 @@ Whatever takes long to import is imported by the command that needs it, so that
 ``--help`` answers at once.
 """
 
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rtdenoise.errors import RtdenoiseError
+from rtdenoise.terminal import complain, progress_bar, silent_decoders, stoppable
 
 if TYPE_CHECKING:
     from rtdenoise.files import FileReport
@@ -34,9 +30,6 @@ app = typer.Typer(
 FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Settings of a command that hands its arguments to another command line."""
 
-STDERR = 2
-"""File descriptor of standard error."""
-
 
 def main() -> None:
     """Run the command line ``rtdenoise``."""
@@ -51,12 +44,8 @@ def run(app: typer.Typer) -> None:
     try:
         app()
     except RtdenoiseError as error:
-        _complain(error)
+        complain(error)
         sys.exit(2)
-
-
-def _complain(message: object) -> None:
-    print(f"rtdenoise: {message}", file=sys.stderr)
 
 
 def _show_version(asked: bool) -> None:
@@ -99,7 +88,7 @@ def file(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print problems only.")] = False,
 ) -> None:
     """Denoise audio files: format, rate, channels and length stay as they are."""
-    with _stoppable():
+    with stoppable():
         from rtdenoise.paths import plan
 
         jobs = plan(inputs, out, force)
@@ -112,10 +101,10 @@ def file(
         # Refuses bad options once, not once for each file.
         Denoiser(REFERENCE_RATE_HZ, loaded, limit_db=limit_db, mix=mix)
         failures = 0
-        with _silent_decoders():
+        with silent_decoders():
             for job in jobs:
                 try:
-                    with _progress(job.source.name, quiet) as progress:
+                    with progress_bar(job.source.name, quiet) as progress:
                         report = denoise_file(
                             job.source,
                             job.target,
@@ -127,7 +116,7 @@ def file(
                         )
                 except RtdenoiseError as error:
                     failures += 1
-                    _complain(error)
+                    complain(error)
                 else:
                     _show_report(job, report, quiet)
     if failures:
@@ -136,79 +125,13 @@ def file(
 
 def _show_report(job: "Job", report: "FileReport", quiet: bool) -> None:
     if report.replaced_samples:
-        _complain(f"{job.source}: {report.replaced_samples} NaN or infinite sample(s) taken for 0")
+        complain(f"{job.source}: {report.replaced_samples} NaN or infinite sample(s) taken for 0")
     if not quiet:
         print(
             f"{job.source} -> {job.target}  {report.audio_s:.1f} s of audio in "
             f"{report.elapsed_s:.1f} s ({report.audio_s / report.elapsed_s:.0f}x real time)",
             flush=True,
         )
-
-
-@contextmanager
-def _progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar on standard error while a file is worked on, if that is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeColumn
-
-    text = TextColumn("{task.description}", markup=False)
-    console = Console(file=sys.stderr)
-    with Progress(
-        text, BarColumn(), TaskProgressColumn(), TimeColumn(), console=console, transient=True
-    ) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let Ctrl-C, and the signals that ask a program to end, unwind: temporary files go.
-
-    The exit code is 128 and the signal's number, 130 for Ctrl-C.
-    """
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for name in names:  # a second one would stop the tidying up
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-        raise SystemExit(128 + number)
-
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
-    try:
-        yield
-    except SystemExit:
-        _complain("stopped; unfinished output removed")
-        raise
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
-
-
-@contextmanager
-def _silent_decoders() -> Iterator[None]:
-    """Keep standard error to ourselves.
-
-    libsndfile's MP3 decoder prints its thoughts there; what matters comes as an error.
-    """
-    if sys.stderr.fileno() != STDERR:
-        yield
-        return
-    ours = sys.stderr
-    real = os.dup(STDERR)
-    with open(
-        real, "w", buffering=1, encoding=ours.encoding, errors="backslashreplace"
-    ) as sys.stderr:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), STDERR)
-        try:
-            yield
-        finally:
-            os.dup2(real, STDERR)
-            sys.stderr = ours
 
 
 @app.command()
@@ -220,6 +143,49 @@ def models() -> None:
     width = max(map(len, names))
     for name in names:
         print(f"{name:{width}}  {read_card(name).description}")
+
+
+@app.command("eval")
+def evaluate(
+    noisy: Annotated[Path, typer.Option(help="Folder of noisy recordings.")],
+    clean: Annotated[Path, typer.Option(help="Folder of their clean references, same names.")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model to score; repeatable. Default: all.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the scores of each clip.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Score models on pairs of noisy and clean recordings: PESQ-WB, ESTOI, SI-SDR."""
+    from rtdenoise.evaluate import UNPROCESSED, find_pairs, means, save_scores, score_models
+    from rtdenoise.model import list_models
+    from rtdenoise.tables import markdown, score_row
+
+    if out is not None and out.exists() and not force:
+        raise RtdenoiseError(f"{out} exists; use --force to replace it")
+    pairs = find_pairs(noisy, clean)
+    names = [UNPROCESSED, *(model or list_models())]
+    with progress_bar("scoring", quiet=False) as progress:
+        scores = score_models(pairs, names, progress)
+    if out is not None:
+        save_scores(scores, out)
+    print(markdown([score_row(name, means(clips)) for name, clips in scores.items()]))
+
+
+@app.command()
+def bench(
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model to measure; repeatable. Default: all.")
+    ] = None,
+    rate: Annotated[int, typer.Option(help="Sample rate in Hz.")] = 48_000,
+    seconds: Annotated[float, typer.Option(help="Seconds of audio.", min=0.1)] = 20.0,
+) -> None:
+    """Measure latency and real-time factor of models, hop by hop, on one core."""
+    from rtdenoise.bench import measure
+    from rtdenoise.model import list_models, load_model
+    from rtdenoise.tables import bench_row, markdown
+
+    rows = [bench_row(measure(load_model(m), rate, seconds)) for m in model or list_models()]
+    print(markdown(rows))
 
 
 @app.command(context_settings=FORWARD, add_help_option=False)

@@ -1,5 +1,6 @@
 """Scores models on pairs of noisy and clean recordings."""
 
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +15,7 @@ from scipy.signal import resample_poly
 from rtdenoise.denoiser import denoise
 from rtdenoise.errors import RtdenoiseError
 from rtdenoise.metrics import METRIC_RATE_HZ, METRICS
+from rtdenoise.model import load_model
 from rtdenoise.stft import FloatArray
 
 UNPROCESSED = "noisy"
@@ -67,28 +69,32 @@ def score_pair(pair: Pair, models: list[str]) -> dict[str, Scores]:
     return scores
 
 
-def evaluate(
+def score_models(
     pairs: list[Pair],
     models: list[str],
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, dict[str, Scores]]:
     """Score models on pairs, several pairs at a time.
 
     Args:
         pairs: from :func:`find_pairs`.
         models: names, folders, or ``"noisy"`` for the recordings as they are.
-        progress: called with the number of pairs done.
+        progress: called with the number of pairs done and that of all.
 
     Returns:
         scores by model, name of the noisy file, and metric.
     """
+    for model in models:
+        if model != UNPROCESSED:
+            load_model(model)  # refuses an unknown one here, not in each process
     scores: dict[str, dict[str, Scores]] = {model: {} for model in models}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         work = pool.map(score_pair, pairs, [models] * len(pairs))
         for done, (pair, by_model) in enumerate(zip(pairs, work, strict=True), 1):
             for model, values in by_model.items():
                 scores[model][pair.noisy.name] = values
-            progress(done)
+            if progress is not None:
+                progress(done, len(pairs))
     return scores
 
 
@@ -96,6 +102,18 @@ def means(clips: dict[str, Scores]) -> Scores:
     """Return the mean of each metric over clips."""
     names = next(iter(clips.values()))
     return {name: float(np.mean([c[name] for c in clips.values()])) for name in names}
+
+
+def save_scores(scores: dict[str, dict[str, Scores]], path: Path) -> None:
+    """Write what :func:`score_models` returned as JSON.
+
+    Raises:
+        RtdenoiseError: it cannot be written.
+    """
+    try:
+        path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RtdenoiseError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _read(path: Path) -> tuple[FloatArray, int]:

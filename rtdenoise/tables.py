@@ -1,0 +1,52 @@
+"""Tables of measured numbers in Markdown, which reads well in a terminal too."""
+
+from collections.abc import Sequence
+
+from rtdenoise.bench import Bench
+from rtdenoise.evaluate import Scores
+
+
+def score_row(model: str, scores: Scores) -> dict[str, str]:
+    """Return mean scores as cells by column title."""
+    return {
+        "model": model,
+        "PESQ-WB": f"{scores['pesq_wb']:.2f}",
+        "ESTOI": f"{scores['estoi']:.3f}",
+        "SI-SDR dB": f"{scores['si_sdr_db']:.1f}",
+    }
+
+
+def bench_row(bench: Bench) -> dict[str, str]:
+    """Return measurements as cells by column title."""
+    return {
+        "model": bench.model,
+        "rate Hz": str(bench.rate),
+        "latency ms": f"{bench.latency_ms:.1f}",
+        "hop p50 ms": f"{bench.hop_p50_ms:.3f}",
+        "hop p99 ms": f"{bench.hop_p99_ms:.3f}",
+        "RTF by hop": f"{bench.hop_rtf:.3f}",
+        "RTF whole": f"{bench.file_rtf:.4f}",
+    }
+
+
+def markdown(rows: Sequence[dict[str, str]]) -> str:
+    """Return rows with the same titles as a table: the first column left, numbers right.
+
+    Example:
+        >>> print(markdown([{"model": "a", "ms": "1.5"}, {"model": "long", "ms": "12.0"}]))
+        | model |   ms |
+        |:------|-----:|
+        | a     |  1.5 |
+        | long  | 12.0 |
+    """
+    titles = list(rows[0])
+    widths = [max(len(t), *(len(row[t]) for row in rows)) for t in titles]
+
+    def line(cells: Sequence[str]) -> str:
+        first = cells[0].ljust(widths[0])
+        rest = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return "| " + " | ".join([first, *rest]) + " |"
+
+    rule = [":" + "-" * (widths[0] + 1), *("-" * (width + 1) + ":" for width in widths[1:])]
+    body = [line([row[t] for t in titles]) for row in rows]
+    return "\n".join([line(titles), "|" + "|".join(rule) + "|", *body])

@@ -1,0 +1,92 @@
+"""Scoring of pairs of recordings, and the benchmark."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from toys import FixedGain, Late
+
+from rtdenoise.bench import impulse_latency_samples, measure
+from rtdenoise.errors import RtdenoiseError
+from rtdenoise.evaluate import UNPROCESSED, find_pairs, means, save_scores, score_models
+from rtdenoise.metrics import si_sdr_db
+from rtdenoise.stft import StftConfig
+from rtdenoise.tables import bench_row, markdown, score_row
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two pairs: a voice-like tone in noise at 16 kHz mono and at 44.1 kHz stereo."""
+    rng = np.random.default_rng(1)
+    for name in ("noisy", "clean"):
+        (tmp_path / name).mkdir()
+    for name, rate, channels in (("a.wav", 16_000, 1), ("b.flac", 44_100, 2)):
+        time = np.arange(2 * rate) / rate
+        voice = sum(np.sin(2 * np.pi * 170 * k * time) / k for k in range(1, 20))
+        clean = 0.1 * voice * np.clip(np.sin(2 * np.pi * 2 * time), 0, 1)
+        clean = np.repeat(clean[:, None], channels, axis=1)
+        noisy = clean + 0.02 * rng.normal(size=clean.shape)
+        soundfile.write(tmp_path / "clean" / name, clean, rate)
+        soundfile.write(tmp_path / "noisy" / name, noisy, rate)
+    return tmp_path
+
+
+def test_scores_each_model_on_each_clip(folders, tmp_path):
+    pairs = find_pairs(folders / "noisy", folders / "clean")
+    seen = []
+    scores = score_models(pairs, [UNPROCESSED, "wiener"], lambda *step: seen.append(step))
+    assert seen == [(1, 2), (2, 2)]
+    assert list(scores) == [UNPROCESSED, "wiener"]
+    assert list(scores["wiener"]) == ["a.wav", "b.flac"]
+    noisy, _ = soundfile.read(folders / "noisy" / "a.wav", dtype="float32")
+    clean, _ = soundfile.read(folders / "clean" / "a.wav", dtype="float32")
+    assert scores[UNPROCESSED]["a.wav"]["si_sdr_db"] == pytest.approx(si_sdr_db(noisy, clean))
+    for clip in ("a.wav", "b.flac"):
+        assert scores["wiener"][clip] != scores[UNPROCESSED][clip]
+    save_scores(scores, tmp_path / "scores.json")
+    assert json.loads((tmp_path / "scores.json").read_text()) == scores
+
+
+def test_means_are_means():
+    assert means({"a": {"x": 1.0}, "b": {"x": 4.0}}) == {"x": 2.5}
+
+
+def test_pairs_that_do_not_fit_are_named(folders):
+    with pytest.raises(RtdenoiseError, match="no such folder"):
+        find_pairs(folders / "noisy", folders / "elsewhere")
+    (folders / "clean" / "b.flac").unlink()
+    with pytest.raises(RtdenoiseError, match=r"b\.flac: missing"):
+        find_pairs(folders / "noisy", folders / "clean")
+    soundfile.write(folders / "clean" / "b.flac", np.zeros(100), 44_100)
+    pairs = find_pairs(folders / "noisy", folders / "clean")
+    with pytest.raises(RtdenoiseError, match="rate or length differs"):
+        score_models(pairs, [UNPROCESSED])
+    with pytest.raises(RtdenoiseError, match="unknown"):
+        score_models(pairs, ["dncnnn"])
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+@pytest.mark.parametrize("config", [StftConfig(), StftConfig(32, 8, 4)], ids=str)
+def test_impulse_latency_is_that_of_the_config(rate, config):
+    assert impulse_latency_samples(FixedGain(0.3, config), rate) == config.latency_samples(rate)
+
+
+def test_impulse_latency_counts_lookahead():
+    assert impulse_latency_samples(Late(2), 16_000) == 320 + 2 * 160
+
+
+def test_bench_measures_a_model():
+    bench = measure(FixedGain(0.5), 16_000, seconds=0.5)
+    assert bench.latency_ms == 20.0
+    assert 0 < bench.hop_p50_ms <= bench.hop_p99_ms
+    assert 0 < bench.file_rtf < bench.hop_rtf < 1
+
+
+def test_tables_line_up():
+    scores = {"pesq_wb": 1.5, "estoi": 0.6, "si_sdr_db": 10.0}
+    text = markdown([score_row("short", scores), score_row("a longer name", scores)])
+    assert len({len(line) for line in text.splitlines()}) == 1
+    bench = measure(FixedGain(), 16_000, seconds=0.1)
+    assert "fixed" in markdown([bench_row(bench), bench_row(replace(bench, model="other"))])

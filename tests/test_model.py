@@ -1,0 +1,136 @@
+"""Models by name and by folder, their cards, and the trained ones that ship."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from scipy import signal
+
+from rtdenoise import Denoiser, ModelError, denoise, list_models, load_model
+from rtdenoise.metrics import si_sdr_db
+from rtdenoise.model import read_card
+from rtdenoise.onnx_model import OnnxModel
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = ROOT / "models"
+DEMO = ROOT / "examples" / "demo"
+TRAINED = sorted(card.parent.name for card in SHIPPED.glob("*/card.json"))
+
+
+def test_every_model_has_a_card_and_loads():
+    assert {"dncnn", "specsub", "wiener"} <= set(list_models())
+    for name in list_models():
+        model = load_model(name)
+        assert model.card == read_card(name)
+        assert model.card.name == name
+        assert model.card.description
+        assert model.card.licence == "MIT"
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_card_says_how_it_was_trained_and_how_good_it_is(name):
+    details = read_card(name).details
+    assert details["training"]["data"]
+    assert details["training"]["recipe"]["hours"] > 0
+    assert details["network"]["parameters"] > 0
+    scores = details["scores"]
+    assert scores["clips"] >= 50
+    assert scores["mean"]["pesq_wb"] > scores["noisy"]["pesq_wb"]
+    assert scores["mean"]["si_sdr_db"] > scores["noisy"]["si_sdr_db"]
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("seed", range(3))
+def test_any_portions_of_frames_give_the_same_gains(name, seed):
+    model = load_model(name)
+    rng = np.random.default_rng(seed)
+    shape = (2, 150, model.bins)
+    spectrum = 0.01 * (rng.normal(size=shape) + 1j * rng.normal(size=shape))
+    spectrum = spectrum.astype(np.complex64)
+    whole, _ = model.step(spectrum, model.start(2))
+    state, parts, place = model.start(2), [], 0
+    while place < shape[1]:
+        portion = spectrum[:, place : place + int(rng.integers(1, 30))]
+        gain, state = model.step(portion, state)
+        parts.append(gain)
+        place += portion.shape[1]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_level_does_not_matter_to_trained_models(name):
+    rng = np.random.default_rng(1)
+    noisy = rng.normal(size=32_000).astype(np.float32) * np.linspace(0.02, 0.2, 32_000)
+    loud = denoise(noisy.astype(np.float32), 16_000, name)
+    quiet = denoise((noisy / 10**0.75).astype(np.float32), 16_000, name)  # 15 dB
+    error = quiet * 10**0.75 - loud
+    assert np.std(error) < 0.05 * np.std(loud)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_constant_offset_hardly_matters_to_trained_models(name):
+    noisy, rate = soundfile.read(DEMO / "noisy.flac", dtype="float32")
+    plain, offset = denoise(noisy, rate, name), denoise(noisy + np.float32(0.02), rate, name)
+    high_pass = signal.butter(2, 80, "highpass", fs=rate, output="sos")
+    plain, offset = signal.sosfilt(high_pass, plain), signal.sosfilt(high_pass, offset)
+    assert si_sdr_db(offset, plain) > 12
+    assert np.abs(denoise(noisy + np.float32(0.02), rate, name).mean()) < 0.01
+
+
+def test_folder_of_a_model_works_like_its_name(tmp_path):
+    shutil.copytree(SHIPPED / "dncnn", tmp_path / "mine")
+    noisy = np.random.default_rng(3).normal(size=8_000).astype(np.float32)
+    np.testing.assert_array_equal(
+        denoise(noisy, 16_000, tmp_path / "mine"), denoise(noisy, 16_000, "dncnn")
+    )
+    assert isinstance(load_model(str(tmp_path / "mine")), OnnxModel)
+
+
+def test_two_denoisers_may_share_a_model():
+    model = load_model("dncnn")
+    noisy = np.random.default_rng(4).normal(size=(2, 3_200)).astype(np.float32)
+    denoisers = [Denoiser(16_000, model) for _ in range(2)]
+    parts = [[], []]
+    for place in range(0, 3_200, 160):
+        for k, denoiser in enumerate(denoisers):
+            parts[k].append(denoiser.process(noisy[k, place : place + 160]))
+    for k in range(2):
+        out = np.concatenate([*parts[k], denoisers[k].flush()])
+        np.testing.assert_allclose(out, denoise(noisy[k], 16_000, model), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dncn", "", "no/such/folder", "../models"])
+def test_unknown_models_are_named_with_those_that_exist(name):
+    with pytest.raises(ModelError, match=r"unknown; use one of .*dncnn"):
+        load_model(name)
+
+
+@pytest.mark.parametrize("model", ["dncnn", "wiener"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", ""])
+def test_unknown_devices_are_named(model, device):
+    with pytest.raises(ModelError, match="device"):
+        load_model(model, device)
+
+
+def test_auto_device_always_works():
+    assert isinstance(load_model("dncnn", "auto"), OnnxModel)
+
+
+@pytest.mark.parametrize("damage", ["no json", "{}", '{"name": "x"}'])
+def test_damaged_cards_are_named(tmp_path, damage):
+    (tmp_path / "card.json").write_text(damage)
+    with pytest.raises(ModelError, match="card"):
+        load_model(tmp_path)
+
+
+def test_damaged_graphs_are_named(tmp_path):
+    card = json.loads((SHIPPED / "dncnn" / "card.json").read_text())
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="cannot load"):
+        load_model(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelError, match="cannot load"):
+        load_model(tmp_path)

@@ -1,0 +1,109 @@
+"""Export: the graph computes what the network computes, or nothing is written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rtdenoise.model import load_model
+from rtdenoise.onnx_model import OnnxModel
+from rtdenoise.stft import StftConfig
+from rtdenoise.train import export as module
+from rtdenoise.train.checkpoint import Checkpoint
+from rtdenoise.train.data import DataError
+from rtdenoise.train.export import ExportError, export, fold_batch_norm, streaming_error
+from rtdenoise.train.networks import NETWORKS
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def trained(seed: int, **arguments: int) -> Checkpoint:
+    """A checkpoint whose batch norms have seen data, so that folding them matters."""
+    torch.manual_seed(seed)
+    network = NETWORKS["dncnn"](**arguments)
+    for _ in range(5):
+        network(torch.rand(4, 60, 161) * 0.1, network.start(4))
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, 2.0)
+            nn.init.uniform_(layer.bias, -1.0, 1.0)
+    return Checkpoint(
+        network="dncnn",
+        arguments=arguments,
+        stft=StftConfig(),
+        rate_hz=16_000,
+        weights=network.state_dict(),
+        recipe={"hours": 1.0},
+        step=5,
+        scores={"snr_db": 1.0},
+        resume={},
+    )
+
+
+@pytest.mark.parametrize(("seed", "width", "depth"), [(1, 8, 3), (2, 16, 7)])
+def test_streaming_graph_equals_offline_network(seed, width, depth, tmp_path):
+    checkpoint = trained(seed, width=width, depth=depth)
+    told = export(checkpoint, tmp_path / "mine", "a test", "random numbers", "MIT")
+    model = load_model(tmp_path / "mine")
+    assert isinstance(model, OnnxModel)
+    for portions in range(3):
+        assert streaming_error(checkpoint.build(), model, seed=portions) <= 1e-4
+    assert told <= 1e-4
+
+
+def test_card_describes_the_model(tmp_path):
+    export(trained(3, width=8, depth=2), tmp_path / "mine", "a test", "random numbers", "CC0-1.0")
+    card = json.loads((tmp_path / "mine" / "card.json").read_text())
+    assert card["name"] == "mine"
+    assert card["licence"] == "CC0-1.0"
+    assert card["network"]["arguments"] == {"width": 8, "depth": 2}
+    assert card["training"]["data"] == "random numbers"
+    assert card["stft"] == {"analysis_ms": 20.0, "synthesis_ms": 20.0, "hop_ms": 10.0}
+
+
+def test_wrong_graphs_are_refused(tmp_path, monkeypatch):
+    def without_folding(network: nn.Module) -> nn.Module:
+        copied = fold_batch_norm(network)
+        copied.last.bias.data += 0.01  # a graph that is a little off
+        return copied
+
+    monkeypatch.setattr(module, "fold_batch_norm", without_folding)
+    with pytest.raises(ExportError, match="differ"):
+        export(trained(4, width=8, depth=2), tmp_path / "mine", "", "", "MIT")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_folding_keeps_the_output_and_the_original():
+    network = trained(5, width=8, depth=4).build()
+    magnitude = torch.rand(2, 50, 161)
+    with torch.no_grad():
+        before, _ = network(magnitude, network.start(2))
+        folded = fold_batch_norm(network)
+        after, _ = folded(magnitude, folded.start(2))
+        again, _ = network(magnitude, network.start(2))
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
+    torch.testing.assert_close(again, before, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("name", [p.parent.name for p in MODELS.glob("*/checkpoint.pt")])
+def test_shipped_model_is_its_checkpoint(name):
+    checkpoint = Checkpoint.load(MODELS / name / "checkpoint.pt")
+    model = load_model(name)
+    assert isinstance(model, OnnxModel)
+    assert streaming_error(checkpoint.build(), model) <= 1e-4
+
+
+def test_existing_models_are_not_replaced_unasked(tmp_path):
+    from rtdenoise.train.cli import export as command
+
+    trained(6, width=8, depth=1).save(tmp_path / "best.pt")
+    command(tmp_path / "best.pt", tmp_path / "mine", "", "", "MIT", False)
+    before = (tmp_path / "mine" / "model.onnx").read_bytes()
+    with pytest.raises(DataError, match="--force"):
+        command(tmp_path / "best.pt", tmp_path / "mine", "", "", "MIT", False)
+    assert (tmp_path / "mine" / "model.onnx").read_bytes() == before
+    assert np.isfinite(OnnxModel(tmp_path / "mine").start(1).arrays["first"]).all()
