@@ -1,10 +1,12 @@
 """The real command line: exit codes, and one line for whatever the user can mend."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import soundfile
 
 MAIN = [sys.executable, "-W", "error", "-c", "from rtdenoise.cli import main; main()"]
 RATE_HZ = 16_000
+DEMO = Path(__file__).parents[1] / "examples" / "demo"
 
 
 def rtdenoise(*arguments, cwd=None, **options):
@@ -260,3 +263,50 @@ def test_training_gets_all_arguments(command):
         timeout=60,
     )
     assert done.stdout == f"{command} rtdenoise {command} {arguments}\n", done.stderr
+
+
+def test_eval_prints_a_table_and_keeps_the_scores(tmp_path):
+    for name in ("noisy", "clean"):
+        (tmp_path / name).mkdir()
+    for clip in range(2):
+        voice, _ = soundfile.read(DEMO / "clean.flac", frames=3 * RATE_HZ)
+        noise = np.random.default_rng(clip).normal(0, 0.02, voice.size)
+        soundfile.write(tmp_path / "clean" / f"{clip}.wav", voice, RATE_HZ)
+        soundfile.write(tmp_path / "noisy" / f"{clip}.wav", voice + noise, RATE_HZ)
+    pairs = ("--noisy", tmp_path / "noisy", "--clean", tmp_path / "clean")
+    out = tmp_path / "scores.json"
+    done = rtdenoise("eval", *pairs, "--model", "specsub", "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [line.split("|")[1].strip() for line in done.stdout.splitlines()]
+    assert rows[0] == "model"
+    assert rows[2:] == ["noisy", "specsub"]
+    scores = json.loads(out.read_text())
+    assert scores["specsub"]["0.wav"]["si_sdr_db"] > scores["noisy"]["0.wav"]["si_sdr_db"]
+    check_refused(rtdenoise("eval", *pairs, "--out", out), "exists", "--force")
+    check_refused(rtdenoise("eval", *pairs, "--model", "nothing"), "nothing", "unknown")
+
+
+def test_bench_prints_a_table():
+    done = rtdenoise("bench", "--model", "wiener", "--rate", "16000", "--seconds", "0.2")
+    assert (done.returncode, done.stderr) == (0, "")
+    cells = [cell.strip() for cell in done.stdout.splitlines()[2].split("|")]
+    assert cells[1:4] == ["wiener", "16000", "20.0"]
+    check_refused(rtdenoise("bench", "--rate", "1000"), "1000")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["train", "dncnnn"], ["dncnnn", "dncnn"]),
+        (["train", "dncnn"], ["--speech"]),
+        (["train", "dncnn", "--speech", "a", "--noise", "b"], ["a: no such folder"]),
+        (["train", "dncnn", "--loss", "l1"], ["l1", "log-cosh"]),
+        (["train", "dncnn", "--augment", "echo=1"], ["echo=1", "reverb"]),
+        (["train", "dncnn", "--device", "cuda:77", "--speech", "a", "--noise", "b"], ["cuda:77"]),
+        (["train", "dncnn", "--device", "gpu"], ["gpu"]),
+        (["train", "dncnn", "--patch-frames", "3"], ["too short"]),
+        (["export", "nothing.pt", "out"], ["nothing.pt: no such checkpoint"]),
+    ],
+)
+def test_bad_input_to_the_trainer_is_one_line(tmp_path, arguments, parts):
+    check_refused(rtdenoise(*arguments, cwd=tmp_path), *parts)

@@ -60,17 +60,6 @@ def test_runtime_needs_nothing_of_the_trainer(tmp_path):
     assert (tmp_path / "in.denoised.wav").exists()
 
 
-def test_training_without_torch_says_what_to_install():
-    code = NO_TRAINER.replace("ImportError(f", "ModuleNotFoundError(name=name.split('.')[0], *[f")
-    code = code.replace('runtime")', 'runtime"])')
-    done = python(
-        code + "sys.argv = ['rtdenoise', 'train', '--help']\nfrom rtdenoise.cli import main; main()"
-    )
-    assert done.returncode == 2
-    assert "pip install 'rtdenoise[train]'" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """The wheel, unpacked away from the checkout."""

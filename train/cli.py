@@ -1,5 +1,6 @@
 """`rtdenoise train` and `rtdenoise export`: the command line of the trainer."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -20,10 +21,15 @@ export_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def _pick(device: str) -> str:
+    """Return the torch device that a user's word stands for."""
+    count = torch.cuda.device_count()
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise DataError("no CUDA device here; use --device cpu or auto")
+        return "cuda" if count else "cpu"
+    known = re.fullmatch(r"cpu|cuda(?::(\d+))?", device)
+    if known is None:
+        raise DataError(f"device {device!r} is unknown; use auto, cpu, cuda or cuda:N")
+    if device != "cpu" and int(known[1] or 0) >= count:
+        raise DataError(f"device {device!r}: there are {count} CUDA devices; use --device auto")
     return device
 
 

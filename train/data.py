@@ -22,13 +22,10 @@ from torch import Tensor
 from torchaudio.functional import resample
 
 from rtdenoise.errors import RtdenoiseError
+from rtdenoise.paths import CONTAINERS
 
 RATE_HZ = 16_000
 """The rate at which models are trained; the runtime carries them to every other rate."""
-
-AUDIO_SUFFIXES = frozenset(
-    f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"
-) | {".opus", ".oga", ".aif"}
 
 VALID_SHARE = 0.1
 """Share of the talkers (or noise files) held out where a folder names no split."""
@@ -55,7 +52,7 @@ def find_audio(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give a folder of recordings")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in CONTAINERS)
     if not files:
         raise DataError(f"{folder}: no recordings in it (looked for WAV, FLAC, OGG, MP3, ...)")
     return files
