@@ -73,7 +73,7 @@ class ClassicalModel(Model):
     """Names of state arrays ``[streams, bins]`` besides those of the noise estimate."""
 
     def __init__(self) -> None:
-        self.card = Card(self.name, self.description, "MIT", StftConfig(), 0, {})
+        self.card = Card(self.name, self.description, "MIT", StftConfig(), 0, None, {})
 
     def start(self, streams: int) -> State:
         """Return zeros; see :meth:`Model.start`."""

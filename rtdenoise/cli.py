@@ -81,7 +81,10 @@ def file(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "cpu",
     limit_db: Annotated[
-        float | None, typer.Option(help="Most that anything is attenuated, in dB.")
+        float | None,
+        typer.Option(
+            help="Most that anything is attenuated, in dB; inf for no limit. Default: the model's own."
+        ),
     ] = None,
     mix: Annotated[float, typer.Option(help="1 is the denoised signal, 0 the input.")] = 1.0,
     force: Annotated[bool, typer.Option("--force", help="Replace existing outputs.")] = False,

@@ -1,5 +1,6 @@
 """Denoises a stream of samples block by block, or a whole array at once."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ class Denoiser:
         rate: sample rate in Hz, 8000 to 96000.
         model: a name, the folder of an exported model, or a loaded model.
         channels: number of channels, each denoised on its own.
-        limit_db: most that any part of the signal is attenuated; None for no limit.
+        limit_db: most that any part of the signal is attenuated; None for the limit that
+            the model's card gives, ``math.inf`` for none at all.
         mix: 1 gives the denoised signal, 0 the input (equally delayed).
         device: where a model given by name or folder runs.
 
@@ -78,16 +80,21 @@ class Denoiser:
         self.reset()
 
     @property
-    def limit_db(self) -> float | None:
-        """Most that any part of the signal is attenuated, in dB; may change at any time."""
+    def limit_db(self) -> float:
+        """Most that any part of the signal is attenuated, in dB; may change at any time.
+
+        Set it to None for the limit of the model's card.
+        """
         return self._limit_db
 
     @limit_db.setter
     def limit_db(self, value: float | None) -> None:
-        if value is not None and not value >= 0:
+        if value is None:
+            value = math.inf if self.model.card.limit_db is None else self.model.card.limit_db
+        if not value >= 0:
             raise AudioError(f"limit_db {value} must be 0 or more")
         self._limit_db = value
-        self._least_gain = 0.0 if value is None else 10 ** (-value / 20)
+        self._least_gain = 10 ** (-value / 20)
 
     @property
     def mix(self) -> float:
@@ -237,7 +244,8 @@ def denoise(
         audio: floating point ``[samples]`` or ``[channels, samples]``, full scale 1.
         rate: sample rate in Hz, 8000 to 96000.
         model: a name, the folder of an exported model, or a loaded model.
-        limit_db: most that any part of the signal is attenuated; None for no limit.
+        limit_db: most that any part of the signal is attenuated; None for the limit that
+            the model's card gives, ``math.inf`` for none at all.
         mix: 1 gives the denoised signal, 0 the input.
         device: where a model given by name or folder runs.
 

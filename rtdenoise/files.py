@@ -59,7 +59,7 @@ def denoise_file(
         target: file to write, aligned with the source and exactly as long. Its folder is
             made if missing.
         model: a loaded model; may be used for many files, one after the other.
-        limit_db: most that any part of the signal is attenuated; None for no limit.
+        limit_db: most that any part of the signal is attenuated; None for the model's own.
         mix: 1 gives the denoised signal, 0 the input.
         force: whether an existing target may be replaced.
         progress: called with the frames done and the frames of the whole file.

@@ -48,6 +48,8 @@ class Card:
         licence: of the weights.
         stft: its windows and hop.
         lookahead_frames: frames that it sees beyond the one whose gain it gives.
+        limit_db: attenuation beyond which it harms the voice more than it cleans; None
+            for no such limit. It holds where the user asks for no other.
         details: network, training, data and scores, as the card file has them.
     """
 
@@ -56,6 +58,7 @@ class Card:
     licence: str
     stft: StftConfig
     lookahead_frames: int
+    limit_db: float | None
     details: dict[str, Any]
 
     @classmethod
@@ -73,6 +76,7 @@ class Card:
                 licence=values.pop("licence"),
                 stft=StftConfig(**values.pop("stft")),
                 lookahead_frames=values.pop("lookahead_frames"),
+                limit_db=values.pop("limit_db"),
                 details=values,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,5 +1,8 @@
 """Denoiser and denoise(), with models whose output can be foretold and with real ones."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from toys import FixedGain, Late, LowPass
@@ -89,6 +92,18 @@ def test_limit_bounds_the_attenuation(gain):
         assert np.std(limited[800:-800]) == pytest.approx(np.std(signal) * 10**-0.6, rel=0.05)
     else:
         np.testing.assert_allclose(limited, signal * 10**-0.6, atol=1e-5)
+
+
+def test_limit_is_the_cards_unless_told_otherwise():
+    signal = noise(11, 16_000)
+    model = FixedGain(0.0)
+    model.card = replace(model.card, limit_db=20.0)
+    np.testing.assert_allclose(denoise(signal, 16_000, model), signal * 0.1, atol=1e-6)
+    np.testing.assert_allclose(
+        denoise(signal, 16_000, model, limit_db=40), signal * 0.01, atol=1e-6
+    )
+    assert not denoise(signal, 16_000, model, limit_db=math.inf).any()
+    assert Denoiser(16_000, FixedGain()).limit_db == math.inf
 
 
 def test_mix_blends_the_aligned_input():

@@ -23,7 +23,7 @@ FLOAT_ERROR = 2e-6
 class Gain(Model):
     """Multiplies everything by the same gain, or fails at a given step."""
 
-    card = Card("gain", "", "MIT", StftConfig(), 0, {})
+    card = Card("gain", "", "MIT", StftConfig(), 0, None, {})
 
     def __init__(self, gain=1.0, fail_at=None, error=None):
         self.gain, self.fail_at, self.error, self.steps = gain, fail_at, error, 0

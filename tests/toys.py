@@ -10,7 +10,7 @@ class FixedGain(Model):
     """The same gain for everything, real or complex."""
 
     def __init__(self, gain=1.0, config=None):
-        self.card = Card("fixed", "a fixed gain", "MIT", config or StftConfig(), 0, {})
+        self.card = Card("fixed", "a fixed gain", "MIT", config or StftConfig(), 0, None, {})
         self.gain = gain
 
     def start(self, streams):
@@ -25,7 +25,7 @@ class Late(Model):
     """Gives each frame the gain 1 / magnitude, ``lookahead`` frames late."""
 
     def __init__(self, lookahead):
-        self.card = Card("late", "looks ahead", "MIT", StftConfig(), lookahead, {})
+        self.card = Card("late", "looks ahead", "MIT", StftConfig(), lookahead, None, {})
 
     def start(self, streams):
         return zero_state({"past": (streams, self.lookahead_frames, self.bins)})
@@ -41,7 +41,7 @@ class LowPass(Model):
     """Passes the bins below ``cutoff_bin`` and stops the others."""
 
     def __init__(self, cutoff_bin):
-        self.card = Card("lowpass", "stops high bins", "MIT", StftConfig(), 0, {})
+        self.card = Card("lowpass", "stops high bins", "MIT", StftConfig(), 0, None, {})
         self.cutoff_bin = cutoff_bin
 
     def start(self, streams):

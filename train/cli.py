@@ -127,6 +127,9 @@ def export(
     description: Annotated[str, typer.Option(help="One line for the card.")] = "",
     data: Annotated[str, typer.Option(help="What it was trained on, with licences.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "MIT",
+    limit_db: Annotated[
+        float | None, typer.Option(help="Attenuation limit that suits it, in dB.", min=0)
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
 ) -> None:
     """Export a checkpoint as a model for the runtime, proven to stream as it was trained."""
@@ -135,5 +138,5 @@ def export(
     if (folder / "model.onnx").exists() and not force:
         raise DataError(f"{folder} holds a model already; use --force to replace it")
     trained = Checkpoint.load(checkpoint)
-    error = write(trained, folder, description or trained.network, data, licence)
+    error = write(trained, folder, description or trained.network, data, licence, limit_db)
     print(f"{folder}: streaming and offline gains differ by {error:.1e} at most")

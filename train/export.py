@@ -34,7 +34,12 @@ class ExportError(DataError):
 
 
 def export(
-    checkpoint: Checkpoint, folder: Path, description: str, data: str, licence: str
+    checkpoint: Checkpoint,
+    folder: Path,
+    description: str,
+    data: str,
+    licence: str,
+    limit_db: float | None = None,
 ) -> float:
     """Write ``model.onnx`` and ``card.json``.
 
@@ -44,6 +49,7 @@ def export(
         description: one line for the card.
         data: what it was trained on, with sources and licences, for the card.
         licence: of the weights.
+        limit_db: attenuation limit that suits the model, if any.
 
     Returns:
         largest difference found between streaming and offline gains.
@@ -58,6 +64,7 @@ def export(
         "licence": licence,
         "stft": asdict(checkpoint.stft),
         "lookahead_frames": 0,
+        "limit_db": limit_db,
         "network": {
             "class": checkpoint.network,
             "arguments": checkpoint.arguments,

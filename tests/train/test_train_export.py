@@ -55,10 +55,13 @@ def test_streaming_graph_equals_offline_network(seed, width, depth, tmp_path):
 
 
 def test_card_describes_the_model(tmp_path):
-    export(trained(3, width=8, depth=2), tmp_path / "mine", "a test", "random numbers", "CC0-1.0")
+    export(
+        trained(3, width=8, depth=2), tmp_path / "mine", "a test", "random numbers", "CC0-1.0", 24.0
+    )
     card = json.loads((tmp_path / "mine" / "card.json").read_text())
     assert card["name"] == "mine"
     assert card["licence"] == "CC0-1.0"
+    assert load_model(tmp_path / "mine").card.limit_db == 24.0
     assert card["network"]["arguments"] == {"width": 8, "depth": 2}
     assert card["training"]["data"] == "random numbers"
     assert card["stft"] == {"analysis_ms": 20.0, "synthesis_ms": 20.0, "hop_ms": 10.0}
@@ -101,9 +104,9 @@ def test_existing_models_are_not_replaced_unasked(tmp_path):
     from rtdenoise.train.cli import export as command
 
     trained(6, width=8, depth=1).save(tmp_path / "best.pt")
-    command(tmp_path / "best.pt", tmp_path / "mine", "", "", "MIT", False)
+    command(tmp_path / "best.pt", tmp_path / "mine", "", "", "MIT", None, False)
     before = (tmp_path / "mine" / "model.onnx").read_bytes()
     with pytest.raises(DataError, match="--force"):
-        command(tmp_path / "best.pt", tmp_path / "mine", "", "", "MIT", False)
+        command(tmp_path / "best.pt", tmp_path / "mine", "", "", "MIT", None, False)
     assert (tmp_path / "mine" / "model.onnx").read_bytes() == before
     assert np.isfinite(OnnxModel(tmp_path / "mine").start(1).arrays["first"]).all()
