@@ -83,7 +83,7 @@ def file(
     limit_db: Annotated[
         float | None,
         typer.Option(
-            help="Most that anything is attenuated, in dB; inf for no limit. Default: the model's own."
+            help="Most that anything is attenuated, in dB (inf: no limit). Default: the model's."
         ),
     ] = None,
     mix: Annotated[float, typer.Option(help="1 is the denoised signal, 0 the input.")] = 1.0,

@@ -164,9 +164,12 @@ class Pool:
     def cut(self, files: Tensor, offsets: Tensor, samples: int) -> Tensor:
         """Return float32 ``[count, samples]`` in [-1, 1), repeating files that are shorter."""
         device = self.samples.device
-        place = offsets[:, None] + torch.arange(samples)
-        place = place % self.lengths[files][:, None] + self.starts[files][:, None]
-        return self.samples[place.to(device)].float() / 32768.0
+        start, length, offset = (
+            values[:, None].to(device)
+            for values in (self.starts[files], self.lengths[files], offsets)
+        )
+        place = (offset + torch.arange(samples, device=device)) % length + start
+        return self.samples[place].float() / 32768.0
 
 
 def load_pool(recordings: Iterable[Recording], cache: Path, what: str) -> Pool:
