@@ -57,7 +57,9 @@ def train(
     dropout: Annotated[float, typer.Option(help="Dropout of middle layers.", min=0, max=1)] = 0.0,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = 2e-3,
     l2: Annotated[float, typer.Option("--l2", help="L2 penalty on weights.", min=0)] = 0.0,
-    loss: Annotated[str, typer.Option(help="resynthesis or log-cosh.")] = "resynthesis",
+    loss: Annotated[
+        str, typer.Option(help="resynthesis, intelligibility or log-cosh.")
+    ] = "resynthesis",
     snr: Annotated[tuple[float, float], typer.Option(help="SNR bounds in dB.")] = (-8.0, 22.0),
     augment: Annotated[
         list[str] | None,

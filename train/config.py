@@ -7,10 +7,10 @@ from typing import Any
 
 from rtdenoise.stft import StftConfig
 from rtdenoise.train.data import RATE_HZ, DataError, Sources
-from rtdenoise.train.losses import RESOLUTIONS
+from rtdenoise.train.losses import LONGEST_SEGMENT, RESOLUTIONS
 from rtdenoise.train.mix import MixConfig
 
-LOSSES = ("resynthesis", "log-cosh")
+LOSSES = ("resynthesis", "intelligibility", "log-cosh")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -28,7 +28,7 @@ class FitConfig:
         patches: patches cut from each clip.
         batch_clips: clips a step, on each process.
         hours: hours of audio to show in all.
-        loss: ``resynthesis`` or ``log-cosh``.
+        loss: ``resynthesis``, the same and ``intelligibility``, or ``log-cosh``.
         learning_rate: peak of the schedule: a linear warm-up, then a half cosine to zero.
         warmup_steps: steps of the warm-up.
         l2: weight of the squared weights in Adam's gradient.
@@ -73,7 +73,8 @@ class FitConfig:
                 )
         hop = self.stft.hop_samples(RATE_HZ)
         lost = self.stft.synthesis_hops - 1
-        shortest = max(size for size, _ in RESOLUTIONS) // hop + lost + 1
+        needed = LONGEST_SEGMENT if self.loss == "intelligibility" else RESOLUTIONS[-1][0]
+        shortest = needed // hop + lost + 1
         if self.patch_frames < shortest:
             raise DataError(f"patches of {self.patch_frames} frames are too short; use {shortest}")
 

@@ -1,16 +1,22 @@
 """What the networks are trained to make small."""
 
+import functools
 import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rtdenoise.train.data import RATE_HZ
+
 COMPRESSION = 0.3
 """Exponent on magnitudes: about how loudness grows with amplitude."""
 
 EPSILON = 1e-9
 """Added to powers of unit-level signals, to keep gradients finite in silence."""
+
+LONGEST_SEGMENT = 400 + 29 * 200
+"""Samples of the stretch over which intelligibility is judged."""
 
 RESOLUTIONS = ((320, 160), (768, 384))
 """Window and hop, in samples, of the spectra on which resynthesised signals are compared."""
@@ -41,6 +47,49 @@ def snr_db(estimate: Tensor, target: Tensor, floor: float = 1e-8) -> Tensor:
     signal = target.square().mean(-1) + floor
     error = (target - estimate).square().mean(-1) + floor
     return 10.0 * torch.log10(signal / error)
+
+
+@functools.cache
+def _third_octaves(bins: int) -> Tensor:
+    """Return which bins make up which of 15 third-octave bands from 150 Hz: ``[bins, 15]``."""
+    frequency = torch.linspace(0.0, RATE_HZ / 2, bins)[:, None]
+    centre = 150.0 * 2.0 ** (torch.arange(15) / 3)
+    return ((frequency >= centre * 2 ** (-1 / 6)) & (frequency < centre * 2 ** (1 / 6))).float()
+
+
+def _normalised_segments(samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Return band envelopes in segments of 0.375 s, normalised over time and then bands.
+
+    Returns:
+        ``[clips, segments, 15, 30]`` and the level of each segment ``[clips, segments]``.
+    """
+    window = torch.hann_window(400, device=samples.device)
+    spectrum = torch.fft.rfft(samples.unfold(-1, 400, 200) * window, n=512)
+    power = torch.view_as_real(spectrum).square().sum(-1)
+    bands = power @ _third_octaves(power.shape[-1]).to(samples.device)
+    segments = (bands + EPSILON).sqrt().unfold(1, 30, 15)  # [clips, segments, bands, frames]
+    level = segments.square().mean((-2, -1)).sqrt()
+    for axis in (-1, -2):
+        segments = segments - segments.mean(axis, keepdim=True)
+        segments = segments / (segments.square().sum(axis, keepdim=True) + 1e-6).sqrt()
+    return segments, level
+
+
+def intelligibility_loss(estimate: Tensor, target: Tensor) -> Tensor:
+    """Return 1 minus the correlation of band envelopes, where there is speech.
+
+    It follows extended STOI (J. Jensen and C. Taal, TASLP 2016), at 16 kHz and with
+    segments that overlap by half.
+
+    Shape:
+        two ``[clips, samples]``, at least 0.4 s long, to a scalar.
+    """
+    level = target.square().mean(-1, keepdim=True).sqrt() + 1e-5
+    heard, _ = _normalised_segments(estimate / level)
+    wanted, loudness = _normalised_segments(target / level)
+    correlation = (heard * wanted).sum((-2, -1)) / wanted.shape[-1]
+    speech = (loudness > 0.01 * loudness.amax(1, keepdim=True)) & (level > 1e-4)
+    return 1.0 - (correlation * speech).sum() / speech.sum().clamp(min=1)
 
 
 def _compressed(samples: Tensor, size: int, hop: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from rtdenoise.train.config import FitConfig
 from rtdenoise.train.data import RATE_HZ
-from rtdenoise.train.losses import log_cosh, resynthesis_loss, snr_db
+from rtdenoise.train.losses import intelligibility_loss, log_cosh, resynthesis_loss, snr_db
 from rtdenoise.train.patches import cut_patches
 from rtdenoise.train.stft import Stft
 
@@ -34,6 +34,8 @@ class Objective(nn.Module):
             loss = log_cosh(estimate.abs(), clean_patches.abs())
         else:
             loss = resynthesis_loss(heard, wanted, self.stft.synthesis(noisy_patches))
+            if self._config.loss == "intelligibility":
+                loss = loss + intelligibility_loss(heard, wanted)
         return loss, snr_db(heard.detach(), wanted).mean()
 
     def _gain(self, spectrum: Tensor) -> Tensor:

@@ -1,9 +1,20 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
-from rtdenoise.train.losses import log_cosh, resynthesis_loss, snr_db
+from rtdenoise.metrics import estoi
+from rtdenoise.train.losses import intelligibility_loss, log_cosh, resynthesis_loss, snr_db
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo"
+
+
+def voice() -> np.ndarray:
+    """Return three seconds of speech: float32 ``[samples]``."""
+    return soundfile.read(DEMO / "clean.flac", dtype="float32", frames=48_000)[0]
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -99,3 +110,39 @@ class TestResynthesisLoss:
         assert loss.isfinite()
         assert estimate.grad is not None
         assert estimate.grad.isfinite().all()
+
+
+class TestIntelligibility:
+    """The term that follows extended STOI."""
+
+    def test_orders_noise_as_estoi_does(self) -> None:
+        rng = np.random.default_rng(5)
+        clean = voice()
+        noise = rng.normal(size=clean.size).astype(np.float32)
+        losses, scores = [], []
+        for level in (0.0, 0.01, 0.05, 0.2):
+            noisy = clean + level * noise
+            pair = torch.from_numpy(noisy)[None], torch.from_numpy(clean)[None]
+            losses.append(float(intelligibility_loss(*pair)))
+            scores.append(estoi(noisy, clean))
+        assert losses == sorted(losses)
+        assert scores == sorted(scores, reverse=True)
+        assert losses[0] < 0.02
+        assert losses[-1] > 0.4
+
+    def test_volume_does_not_matter(self) -> None:
+        rng = np.random.default_rng(6)
+        clean = torch.from_numpy(voice())[None]
+        noisy = clean + 0.05 * torch.from_numpy(rng.normal(size=clean.shape)).float()
+        loud, quiet = (
+            float(intelligibility_loss(noisy * scale, clean * scale)) for scale in (1.0, 0.02)
+        )
+        assert quiet == pytest.approx(loud, abs=2e-3)
+
+    def test_silence_asks_for_nothing(self) -> None:
+        estimate = torch.rand(2, 16_000, generator=torch.Generator().manual_seed(7))
+        estimate.requires_grad_()
+        loss = intelligibility_loss(estimate, torch.zeros(2, 16_000))
+        loss.backward()
+        assert float(loss.detach()) == 1.0
+        assert not estimate.grad.any()
