@@ -180,7 +180,7 @@ def bench(
         list[str] | None, typer.Option(help="Model to measure; repeatable. Default: all.")
     ] = None,
     rate: Annotated[int, typer.Option(help="Sample rate in Hz.")] = 48_000,
-    seconds: Annotated[float, typer.Option(help="Seconds of audio.", min=0.1)] = 20.0,
+    seconds: Annotated[float, typer.Option(help="Seconds of audio a pass.", min=0.1)] = 8.0,
 ) -> None:
     """Measure latency and real-time factor of models, hop by hop, on one core."""
     from rtdenoise.bench import measure
