@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from math import gcd
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from scipy.signal import resample_poly
 from rtdenoise.denoiser import denoise
 from rtdenoise.errors import RtdenoiseError
 from rtdenoise.metrics import METRIC_RATE_HZ, METRICS
-from rtdenoise.model import load_model
+from rtdenoise.model import Model, load_model
 from rtdenoise.stft import FloatArray
 
 UNPROCESSED = "noisy"
@@ -61,11 +62,12 @@ def score_pair(pair: Pair, models: list[str]) -> dict[str, Scores]:
     (noisy, rate), (clean, clean_rate) = _read(pair.noisy), _read(pair.clean)
     if rate != clean_rate or noisy.size != clean.size:
         raise RtdenoiseError(f"{pair.noisy}: rate or length differs from {pair.clean}")
+    reference = _resampled(clean, rate)
     scores = {}
     for model in models:
-        estimate = noisy if model == UNPROCESSED else denoise(noisy, rate, model)
-        at_16k = _resampled(estimate, rate), _resampled(clean, rate)
-        scores[model] = {name: metric(*at_16k) for name, metric in METRICS.items()}
+        estimate = noisy if model == UNPROCESSED else denoise(noisy, rate, _loaded(model))
+        heard = _resampled(estimate, rate)
+        scores[model] = {name: metric(heard, reference) for name, metric in METRICS.items()}
     return scores
 
 
@@ -114,6 +116,12 @@ def save_scores(scores: dict[str, dict[str, Scores]], path: Path) -> None:
         path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise RtdenoiseError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+@cache
+def _loaded(model: str) -> Model:
+    """Return a model, loaded once in each process rather than for each clip."""
+    return load_model(model)
 
 
 def _read(path: Path) -> tuple[FloatArray, int]:

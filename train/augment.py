@@ -105,6 +105,11 @@ class Draw:
         hit = torch.rand(count, generator=self.generator) < probability
         return torch.nonzero(hit).squeeze(1).to(self.device)
 
+    def strengths(self, count: int, strength: Strength) -> tuple[Tensor, Tensor]:
+        """Return the numbers of the clips that an augmentation acts on, and how strongly."""
+        k = self.chosen(count, strength.probability)
+        return k, self.uniform(k.numel(), strength.low, strength.high)
+
 
 def rms(samples: Tensor) -> Tensor:
     """Return the root mean square of each clip: ``[clips, samples]`` to ``[clips, 1]``."""

@@ -112,26 +112,20 @@ class Mixer:
             snr = draw.uniform(clips, *config.snr_db)
             noise = at_snr(noise, heard, snr)
         self._zero(noise, draw, config.speech_only)
-        k = draw.chosen(clips, augment.artificial_noise.probability)
+        k, snr = draw.strengths(clips, augment.artificial_noise)
         if k.numel():
-            snr = draw.uniform(
-                k.numel(), augment.artificial_noise.low, augment.artificial_noise.high
-            )
             extra = artificial_noise(k.numel(), config.clip_samples, draw)
             noise[k] += at_snr(extra, heard[k], snr)
         noisy = heard + noise
-        k = draw.chosen(clips, augment.low_pass.probability)
+        k, cutoff = draw.strengths(clips, augment.low_pass)
         if k.numel():
-            cutoff = draw.uniform(k.numel(), augment.low_pass.low, augment.low_pass.high)
             noisy[k], target[k] = low_pass(noisy[k], cutoff), low_pass(target[k], cutoff)
-        k = draw.chosen(clips, augment.volume.probability)
+        k, level = draw.strengths(clips, augment.volume)
         if k.numel():
-            level = draw.uniform(k.numel(), augment.volume.low, augment.volume.high)
             scale = 10 ** (level[:, None] / 20) / (rms(noisy[k]) + 1e-8)
             noisy[k], target[k] = noisy[k] * scale, target[k] * scale
-        k = draw.chosen(clips, augment.clipping.probability)
+        k, excess = draw.strengths(clips, augment.clipping)
         if k.numel():
-            excess = draw.uniform(k.numel(), augment.clipping.low, augment.clipping.high)
             noisy[k] = clip_peaks(noisy[k], excess)
         return noisy, target
 
@@ -171,10 +165,9 @@ class Mixer:
 
     def _shift(self, speech: Tensor, noise: Tensor, draw: Draw) -> None:
         """Shift the speech against the noise, or both where they were recorded together."""
-        strength = self._config.augmentations.time_shift
-        k = draw.chosen(speech.shape[0], strength.probability)
+        k, shift_s = draw.strengths(speech.shape[0], self._config.augmentations.time_shift)
         if k.numel():
-            shift = (draw.uniform(k.numel(), strength.low, strength.high) * RATE_HZ).long()
+            shift = (shift_s * RATE_HZ).long()
             speech[k] = time_shift(speech[k], shift)
             if self._corpus.paired:
                 noise[k] = time_shift(noise[k], shift)
