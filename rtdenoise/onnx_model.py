@@ -1,11 +1,14 @@
 """Trained models: an ONNX graph with explicit, named state, run by ONNX Runtime.
 
-The graph takes ``magnitude`` ``[streams, frames, bins]`` and for each piece of state an
-input ``state.NAME``; it gives ``gain`` and for each of them an output ``next.NAME``.
+The graph takes ``magnitude`` ``[streams, frames, bins]`` and gives ``gain`` of that shape,
+or it takes ``spectrum`` and gives ``gain``, both ``[streams, frames, bins, 2]``: real and
+imaginary part. For each piece of state it has an input ``state.NAME`` and an output
+``next.NAME``.
 """
 
 import ctypes
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from rtdenoise.model import Card, Model, ModelError, State, zero_state
 from rtdenoise.stft import ComplexArray, FloatArray
 
 STATE, NEXT = "state.", "next."
+MAGNITUDE, SPECTRUM, GAIN = "magnitude", "spectrum", "gain"
 
 
 class OnnxModel(Model):
@@ -42,23 +46,88 @@ class OnnxModel(Model):
         except Exception as error:  # the library raises a dozen unrelated classes
             reason = str(error).splitlines()[0]
             raise ModelError(f"{path}: ONNX Runtime cannot load it ({reason})") from error
+        inputs = {i.name: tuple(i.shape[1:]) for i in self._session.get_inputs()}
+        self._input = MAGNITUDE if MAGNITUDE in inputs else SPECTRUM
         self._shapes = {
-            i.name.removeprefix(STATE): tuple(i.shape[1:])
-            for i in self._session.get_inputs()
-            if i.name.startswith(STATE)
+            name.removeprefix(STATE): shape
+            for name, shape in inputs.items()
+            if name.startswith(STATE)
         }
-        self._outputs = ["gain", *(NEXT + name for name in self._shapes)]
+        self._outputs = [GAIN, *(NEXT + name for name in self._shapes)]
 
     def start(self, streams: int) -> State:
         """Return zeros in the shapes that the graph declares."""
-        return zero_state({name: (streams, *shape) for name, shape in self._shapes.items()})
+        shapes = {name: (streams, *shape) for name, shape in self._shapes.items()}
+        now, after = zero_state(shapes).arrays, zero_state(shapes).arrays
+        values = (2,) if self._input == SPECTRUM else ()
+        frame = {
+            name: np.zeros((streams, 1, self.bins, *values), np.float32)
+            for name in (self._input, GAIN)
+        }
+        return _HopState(now, after, frame, self._bind(frame, now, after), self._bind(frame, after, now))
 
-    def step(self, spectrum: ComplexArray, state: State) -> tuple[FloatArray, State]:
-        """Run the graph on the magnitudes; see :meth:`Model.step`."""
-        feeds = {STATE + name: array for name, array in state.arrays.items()}
-        feeds["magnitude"] = np.abs(spectrum)
-        gain, *after = self._session.run(self._outputs, feeds)
-        return gain, State(dict(zip(self._shapes, after, strict=True)))
+    def step(
+        self, spectrum: ComplexArray, state: State
+    ) -> tuple[FloatArray | ComplexArray, State]:
+        """Run the graph; see :meth:`Model.step`. The state is changed in place."""
+        assert isinstance(state, _HopState), "the state of another model"
+        if spectrum.shape[1] == 1:
+            self._fill(state.frame[self._input], spectrum)
+            self._session.run_with_iobinding(state.binding)
+            state.turn()
+            gain = state.frame[GAIN].copy()
+        else:
+            feeds = {STATE + name: array for name, array in state.arrays.items()}
+            values = (2,) if self._input == SPECTRUM else ()
+            feeds[self._input] = np.empty((*spectrum.shape, *values), np.float32)
+            self._fill(feeds[self._input], spectrum)
+            gain, *after = self._session.run(self._outputs, feeds)
+            for array, value in zip(state.arrays.values(), after, strict=True):
+                array[...] = value
+        if self._input == SPECTRUM:
+            gain = gain.view(np.complex64)[..., 0]
+        return gain, state
+
+    def _fill(self, array: FloatArray, spectrum: ComplexArray) -> None:
+        """Write a spectrum as the graph takes it."""
+        if self._input == MAGNITUDE:
+            np.abs(spectrum, out=array)
+        else:
+            array.view(np.complex64)[..., 0] = spectrum
+
+    def _bind(
+        self, frame: dict[str, FloatArray], now: dict[str, FloatArray], after: dict[str, FloatArray]
+    ) -> onnxruntime.IOBinding:
+        """Return the binding of a step of one frame: what it reads and where it writes."""
+        binding = self._session.io_binding()
+
+        def value(array: FloatArray) -> onnxruntime.OrtValue:
+            return onnxruntime.OrtValue.ortvalue_from_numpy(array)  # shares memory
+
+        binding.bind_ortvalue_input(self._input, value(frame[self._input]))
+        binding.bind_ortvalue_output(GAIN, value(frame[GAIN]))
+        for name in self._shapes:
+            binding.bind_ortvalue_input(STATE + name, value(now[name]))
+            binding.bind_ortvalue_output(NEXT + name, value(after[name]))
+        return binding
+
+
+@dataclass
+class _HopState(State):
+    """State for single hops: one set of arrays is read while the other is written.
+
+    Bound once, a hop neither allocates its outputs nor looks up names.
+    """
+
+    spare: dict[str, FloatArray]
+    frame: dict[str, FloatArray]
+    binding: onnxruntime.IOBinding
+    spare_binding: onnxruntime.IOBinding
+
+    def turn(self) -> None:
+        """Let what was written be read next."""
+        self.arrays, self.spare = self.spare, self.arrays
+        self.binding, self.spare_binding = self.spare_binding, self.binding
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:

@@ -29,6 +29,7 @@ class FitConfig:
         batch_clips: clips a step, on each process.
         hours: hours of audio to show in all.
         loss: ``resynthesis``, the same and ``intelligibility``, or ``log-cosh``.
+        snr_weight: what a dB of SNR counts in the loss.
         learning_rate: peak of the schedule: a linear warm-up, then a half cosine to zero.
         warmup_steps: steps of the warm-up.
         l2: weight of the squared weights in Adam's gradient.
@@ -54,6 +55,7 @@ class FitConfig:
     batch_clips: int = 8
     hours: float = 200.0
     loss: str = "resynthesis"
+    snr_weight: float = 0.01
     learning_rate: float = 2e-3
     warmup_steps: int = 500
     l2: float = 0.0

@@ -21,9 +21,11 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rtdenoise.model import REFERENCE_RATE_HZ
-from rtdenoise.onnx_model import NEXT, STATE, OnnxModel
+from rtdenoise.onnx_model import GAIN, NEXT, STATE, OnnxModel
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.data import DataError
+from rtdenoise.train.networks import gains
+from rtdenoise.train.onnx_lstm import OPSET, with_onnx_lstm
 
 TOLERANCE = 1e-4
 """Largest difference between streaming and offline gains that an export may have."""
@@ -101,8 +103,8 @@ class _Step(nn.Module):
         self.network = network
         self.names = names
 
-    def forward(self, magnitude: Tensor, *arrays: Tensor) -> tuple[Tensor, ...]:
-        gain, after = self.network(magnitude, dict(zip(self.names, arrays, strict=True)))
+    def forward(self, frames: Tensor, *arrays: Tensor) -> tuple[Tensor, ...]:
+        gain, after = self.network(frames, dict(zip(self.names, arrays, strict=True)))
         return gain, *(after[name] for name in self.names)
 
 
@@ -114,20 +116,22 @@ def write_graph(network: nn.Module, bins: int, path: Path) -> None:
         bins: frequency bins of a frame.
         path: file to write.
     """
-    folded = fold_batch_norm(network)
+    folded = with_onnx_lstm(fold_batch_norm(network))
     state = folded.start(2)
     names = list(state)
     streams, frames = torch.export.Dim("streams"), torch.export.Dim("frames")
+    shape = (2, 7, bins) if network.takes == "magnitude" else (2, 7, bins, 2)
     state_dims = tuple({0: streams} for _ in names)
     with _quiet():
         program = torch.onnx.export(
             _Step(folded, names),
-            (torch.rand(2, 7, bins), *state.values()),
+            (torch.rand(shape), *state.values()),
             dynamo=True,
             verbose=False,
+            opset_version=OPSET,
             dynamic_shapes=({0: streams, 1: frames}, state_dims),
-            input_names=["magnitude", *(STATE + n for n in names)],
-            output_names=["gain", *(NEXT + n for n in names)],
+            input_names=[str(network.takes), *(STATE + n for n in names)],
+            output_names=[GAIN, *(NEXT + n for n in names)],
         )
     proto = program.model_proto
     # The exporter notes the source lines of every node; models are shipped without them.
@@ -165,14 +169,14 @@ def streaming_error(network: nn.Module, model: OnnxModel, seed: int = 7) -> floa
     level = 10 ** rng.uniform(-4, -0.5, (3, 400, 1))
     spectrum = (rng.normal(size=shape) + 1j * rng.normal(size=shape)) * level
     spectrum = spectrum.astype(np.complex64)
-    offline, _ = network(torch.from_numpy(np.abs(spectrum)), network.start(3))
-    state, gains, place = model.start(3), [], 0
+    offline = gains(network, torch.from_numpy(spectrum), network.start(3))[0].numpy()
+    state, streamed, place = model.start(3), [], 0
     while place < shape[1]:
         portion = spectrum[:, place : place + int(rng.integers(1, 41))]
         gain, state = model.step(portion, state)
-        gains.append(gain)
+        streamed.append(gain)
         place += portion.shape[1]
-    return float(np.abs(np.concatenate(gains, axis=1) - offline.numpy()).max())
+    return float(np.abs(np.concatenate(streamed, axis=1) - offline).max())
 
 
 @contextmanager

@@ -7,6 +7,7 @@ interrupted and resumed continues on the trajectory it would have taken.
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,8 +76,15 @@ class Fit:
         dist.init_process_group("nccl" if cuda else "gloo")
         return torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if cuda else "cpu")
 
-    def run(self) -> dict[str, float]:
-        """Train to the end and return the last validation scores (on the first process)."""
+    def run(
+        self, on_check: Callable[[int, dict[str, float]], None] | None = None
+    ) -> dict[str, float]:
+        """Train to the end and return the last validation scores (on the first process).
+
+        Args:
+            on_check: called with the step and the scores after each validation; what it
+                raises ends the run, whose checkpoint is written by then.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         scores = self._resume()
         writer = SummaryWriter(str(self.folder)) if self.process == 0 else None
@@ -103,6 +111,8 @@ class Fit:
                     speed = self.processes * seen_s / (time.monotonic() - since)
                     count = seen_s * RATE_HZ / self.config.clip_samples / self.config.batch_clips
                     scores = self._check(writer, running / count, speed)
+                    if on_check is not None:
+                        on_check(self.step, scores)
                 since, seen_s = time.monotonic(), 0.0
                 running = torch.zeros_like(running)
         if writer is not None:

@@ -102,7 +102,9 @@ def _compressed(samples: Tensor, size: int, hop: int) -> tuple[Tensor, Tensor]:
     return magnitude, spectrum * (magnitude / power.sqrt()).unsqueeze(-1)
 
 
-def resynthesis_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
+def resynthesis_loss(
+    estimate: Tensor, target: Tensor, noisy: Tensor, snr_weight: float = 0.01
+) -> Tensor:
     """Compare resynthesised signals the way they are heard, and a little as waveforms.
 
     The distance is between power-compressed spectra, magnitudes and complex values, at
@@ -115,6 +117,7 @@ def resynthesis_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
         estimate: the network's output after synthesis.
         target: clean signal.
         noisy: the network's input, whose level makes the loss independent of volume.
+        snr_weight: what a dB of SNR counts.
 
     Shape:
         three ``[clips, samples]`` to a scalar.
@@ -128,4 +131,4 @@ def resynthesis_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
         loss = loss + 0.7 * F.mse_loss(magnitude, wanted_magnitude)
         loss = loss + 0.3 * 2 * F.mse_loss(spectrum, wanted_spectrum)
     snr = snr_db(estimate, target, floor=1e-3).clamp(max=30.0)
-    return loss - 0.01 * snr.mean()
+    return loss - snr_weight * snr.mean()

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from rtdenoise.train.config import FitConfig
 from rtdenoise.train.data import RATE_HZ
 from rtdenoise.train.losses import intelligibility_loss, log_cosh, resynthesis_loss, snr_db
+from rtdenoise.train.networks import gains
 from rtdenoise.train.patches import cut_patches
 from rtdenoise.train.stft import Stft
 
@@ -33,7 +34,8 @@ class Objective(nn.Module):
         if self._config.loss == "log-cosh":
             loss = log_cosh(estimate.abs(), clean_patches.abs())
         else:
-            loss = resynthesis_loss(heard, wanted, self.stft.synthesis(noisy_patches))
+            before = self.stft.synthesis(noisy_patches)
+            loss = resynthesis_loss(heard, wanted, before, self._config.snr_weight)
             if self._config.loss == "intelligibility":
                 loss = loss + intelligibility_loss(heard, wanted)
         return loss, snr_db(heard.detach(), wanted).mean()
@@ -44,8 +46,7 @@ class Objective(nn.Module):
         with torch.autocast(spectrum.device.type, torch.bfloat16, enabled=mixed):
             # Whole clips in validation have other shapes: not worth compiling for.
             network = self._fused if self.training else self.network
-            gain, _ = network(spectrum.abs(), state)
-        return gain
+            return gains(network, spectrum, state)[0]
 
     @torch.no_grad()
     def denoise(self, noisy: Tensor) -> Tensor:

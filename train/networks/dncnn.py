@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rtdenoise.train.networks.level import LEVEL_PAST, running_level
+
 STRIDE = 8
 """Bins to a band: the stride of the first layer over frequency."""
 
@@ -26,9 +28,6 @@ DILATION_CYCLE = (1, 2, 4, 8, 16)
 
 FLOOR = 1e-6
 """Magnitude at which the features level off: a tone at -120 dBFS."""
-
-LEVEL_FRAMES = 100
-"""Frames over which the level is averaged: a second."""
 
 
 class MiddleLayer(nn.Module):
@@ -56,21 +55,6 @@ class MiddleLayer(nn.Module):
         return x + y, seen[:, :, -self.context :]
 
 
-def running_level(frame_level: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean of the last second at each frame, and the past for the next call.
-
-    Before a second has passed the mean is over what there is: beside each level the past
-    holds a 1, and a 0 where there was no frame yet.
-
-    Shape:
-        ``[streams, frames]`` and ``[streams, 2, 99]`` to the same two shapes.
-    """
-    counted = torch.stack((frame_level, torch.ones_like(frame_level)), dim=1)
-    seen = torch.cat((past, counted), dim=2)
-    mean = F.avg_pool1d(seen, LEVEL_FRAMES, stride=1)
-    return mean[:, 0] / mean[:, 1], seen[:, :, -(LEVEL_FRAMES - 1) :]
-
-
 class DnCnn(nn.Module):
     """The network: magnitudes in, gains in [0, 1] out, with explicit state.
 
@@ -83,6 +67,8 @@ class DnCnn(nn.Module):
     Raises:
         ValueError: ``bins`` does not fit the stride over frequency.
     """
+
+    takes = "magnitude"
 
     def __init__(
         self, bins: int = 161, width: int = 64, depth: int = 8, dropout: float = 0.0
@@ -109,7 +95,7 @@ class DnCnn(nn.Module):
             ``middle_K``: ``[streams, width, context, bands]``.
         """
         state = {
-            "level": torch.zeros(streams, 2, LEVEL_FRAMES - 1, device=device),
+            "level": torch.zeros(streams, 2, LEVEL_PAST, device=device),
             "first": torch.zeros(streams, 1, 2, self.bins, device=device),
         }
         for k, layer in enumerate(self.middle):

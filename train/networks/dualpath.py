@@ -1,0 +1,209 @@
+"""The flagship: recurrence over time, attention over frequency, a complex gain.
+
+A strided encoder turns the bins of a frame into a few wide bands. Then blocks alternate
+between two paths: a recurrence over time, the same for every band, and self-attention over
+the bands of a frame. A decoder with skips returns to bins. Nothing looks ahead, and all
+memory but that of the level lies in the recurrences: a hop costs no convolution caches.
+
+The ideas of a strided frequency encoder with recurrence and attention behind it, and of
+power-compressed spectra as features, are those of FastEnhancer
+(https://arxiv.org/abs/2509.21867). What differs here:
+
+- The input is divided by its level over the last second, so gains do not depend on volume.
+- The output is a point in the unit disc whose size is the *compressed* gain. A loss on
+  compressed magnitudes is quadratic in it, and deep attenuation needs no extreme values.
+- The recurrence is an LSTM: on CPUs it trains three times faster than a GRU of its width
+  (oneDNN fuses its steps) and streams at the same cost.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rtdenoise.train.networks.level import LEVEL_PAST, running_level
+
+STRIDE = 4
+"""Bins to a band: the stride of the first layer over frequency."""
+
+COMPRESSION = 0.3
+"""Exponent on magnitudes, in and out: about how loudness grows with amplitude."""
+
+FLOOR = 1e-6
+"""Magnitude at which the level levels off: a tone at -120 dBFS."""
+
+LARGEST = 1.25
+"""Largest compressed gain: an amplification of 6.5 dB, where noise has cancelled speech."""
+
+
+class Layer(nn.Module):
+    """A convolution over frequency and batch norm.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        kernel: bands that it sees, odd.
+        stride: bands from one output to the next.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            inputs, outputs, (1, kernel), (1, stride), (0, kernel // 2), bias=False
+        )
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take ``[streams, inputs, frames, bands]``."""
+        y: Tensor = self.norm(self.conv(x))
+        return y
+
+
+class TimePath(nn.Module):
+    """An LSTM over time for every band, with shared weights, added to its input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(width, width)
+        self.back = Layer(width, width, 1)
+
+    def forward(self, x: Tensor, past: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the output and the two states, each ``[streams, bands, width]``."""
+        streams, width, frames, bands = x.shape
+        steps = x.permute(2, 0, 3, 1).reshape(frames, streams * bands, width)
+        before = tuple(p.reshape(1, streams * bands, width) for p in past)
+        y, (hidden, cell) = self.lstm(steps, before)
+        y = y.reshape(frames, streams, bands, width).permute(1, 3, 0, 2)
+        shape = (streams, bands, width)
+        return x + self.back(y), hidden.reshape(shape), cell.reshape(shape)
+
+
+class FrequencyPath(nn.Module):
+    """Self-attention over the bands of each frame, added to its input."""
+
+    def __init__(self, width: int, heads: int, bands: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.place = nn.Parameter(0.02 * torch.randn(bands, width))
+        self.mixed = nn.Linear(width, 3 * width, bias=False)
+        self.back = Layer(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take and return ``[streams, width, frames, bands]``."""
+        streams, width, frames, bands = x.shape
+        tokens = x.permute(0, 2, 3, 1).reshape(-1, bands, width) + self.place.to(x.dtype)
+        mixed = self.mixed(tokens).reshape(-1, bands, 3, self.heads, width // self.heads)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4)
+        # Written out: for so few bands it trains ten times faster than the fused kernel.
+        score = (query @ key.transpose(-1, -2)) * (width // self.heads) ** -0.5
+        heard = (torch.softmax(score, -1) @ value).transpose(1, 2)
+        y = heard.reshape(streams, frames, bands, width).permute(0, 3, 1, 2)
+        return x + self.back(y)
+
+
+class DualPath(nn.Module):
+    """The network: complex spectra in, complex gains out, with explicit state.
+
+    Args:
+        bins: frequency bins of a frame; ``bins - 1`` is a multiple of 8.
+        channels: of the encoder and decoder.
+        width: channels of the blocks.
+        blocks: pairs of time path and frequency path.
+        heads: of the attention; divides ``width``.
+
+    Raises:
+        ValueError: the sizes do not fit together.
+    """
+
+    takes = "spectrum"
+
+    def __init__(
+        self,
+        bins: int = 161,
+        channels: int = 32,
+        width: int = 48,
+        blocks: int = 2,
+        heads: int = 2,
+        merge: int = 2,
+    ) -> None:
+        super().__init__()
+        whole = merge * STRIDE
+        if bins % whole != 1:
+            raise ValueError(f"bins must be a multiple of {whole} plus 1, not {bins}")
+        if width % heads:
+            raise ValueError(f"{heads} heads do not divide a width of {width}")
+        self.bins = bins
+        self.width = width
+        self.bands = bins // whole + 1
+        self.first = Layer(3, channels, 2 * STRIDE + 1, STRIDE)
+        self.near = Layer(channels, channels, 3)
+        self.down = Layer(channels, width, 2 * merge + 1, merge)
+        self.time = nn.ModuleList([TimePath(width) for _ in range(blocks)])
+        self.frequency = nn.ModuleList(
+            [FrequencyPath(width, heads, self.bands) for _ in range(blocks)]
+        )
+        self.up = nn.ConvTranspose2d(width, channels, (1, 2 * merge - 1), (1, merge), (0, merge - 1))
+        self.joined = Layer(2 * channels, channels, 3)
+        self.last = nn.Conv2d(2 * channels, 2 * STRIDE, (1, 3), padding=(0, 1))
+        with torch.no_grad():  # begin near the input as it is
+            self.last.weight.mul_(0.3)
+            self.last.bias.zero_()[::2] = 0.8
+
+    def start(self, streams: int, device: torch.device | None = None) -> dict[str, Tensor]:
+        """Return the state before the first frame.
+
+        Shape:
+            ``level``: ``[streams, 2, 99]``; ``hidden_K`` and ``cell_K``:
+            ``[streams, bands, width]``.
+        """
+        state = {"level": torch.zeros(streams, 2, LEVEL_PAST, device=device)}
+        for k in range(len(self.time)):
+            for name in (f"hidden_{k}", f"cell_{k}"):
+                state[name] = torch.zeros(streams, self.bands, self.width, device=device)
+        return state
+
+    def forward(
+        self, spectrum: Tensor, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the gain for each value of the spectrum and the state for what follows.
+
+        Shape:
+            spectrum and gain: float ``[streams, frames, bins, 2]``, real and imaginary
+            part, ``frames >= 1``.
+        """
+        after: dict[str, Tensor] = {}
+        features, after["level"] = self._features(spectrum, state["level"])
+        x = F.relu(self.first(features))
+        outer = F.relu(self.near(x)) + x
+        x = F.relu(self.down(outer))
+        for k, (time, frequency) in enumerate(zip(self.time, self.frequency, strict=True)):
+            past = state[f"hidden_{k}"], state[f"cell_{k}"]
+            x, after[f"hidden_{k}"], after[f"cell_{k}"] = time(x, past)
+            x = frequency(x)
+        x = torch.cat((F.relu(self.up(x)), outer), dim=1)
+        x = torch.cat((F.relu(self.joined(x)), outer), dim=1)
+        bands = self.last(x).permute(0, 2, 3, 1).float()
+        shape = (*bands.shape[:2], -1, 2)
+        return decompressed(bands.reshape(shape)[:, :, : self.bins]), after
+
+    @staticmethod
+    def _features(spectrum: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Return compressed real part, imaginary part and magnitude, less their level."""
+        power = spectrum.square().sum(-1).clamp(min=FLOOR**2)
+        logarithm = 0.5 * torch.log(power)
+        level, past = running_level(logarithm.mean(2), past)
+        relative = logarithm - level[:, :, None]
+        magnitude = torch.exp(COMPRESSION * relative)
+        scale = torch.exp(COMPRESSION * relative - logarithm)
+        features = torch.cat((spectrum * scale.unsqueeze(-1), magnitude.unsqueeze(-1)), dim=-1)
+        return features.permute(0, 3, 1, 2), past
+
+
+def decompressed(compressed: Tensor) -> Tensor:
+    """Return the gain whose magnitude, to the power of 0.3, is that of ``compressed``.
+
+    Shape:
+        float ``[..., 2]``, real and imaginary part, twice.
+    """
+    size = torch.sqrt(compressed.square().sum(-1, keepdim=True).clamp(min=1e-8))
+    bounded = size.clamp(max=LARGEST)
+    return compressed * (bounded.pow(1 / COMPRESSION) / size)

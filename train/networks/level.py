@@ -1,0 +1,26 @@
+"""The running level of a signal, by which networks make themselves independent of volume."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LEVEL_FRAMES = 100
+"""Frames over which the level is averaged: a second."""
+
+LEVEL_PAST = LEVEL_FRAMES - 1
+"""Frames before the present one that must be remembered for it."""
+
+
+def running_level(frame_level: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of the last second at each frame, and the past for the next call.
+
+    Before a second has passed the mean is over what there is: beside each level the past
+    holds a 1, and a 0 where there was no frame yet.
+
+    Shape:
+        ``[streams, frames]`` and ``[streams, 2, 99]`` to the same two shapes.
+    """
+    counted = torch.stack((frame_level, torch.ones_like(frame_level)), dim=1)
+    seen = torch.cat((past, counted), dim=2)
+    mean = F.avg_pool1d(seen, LEVEL_FRAMES, stride=1)
+    return mean[:, 0] / mean[:, 1], seen[:, :, -LEVEL_PAST:]
