@@ -64,11 +64,11 @@ class OnnxModel(Model):
             name: np.zeros((streams, 1, self.bins, *values), np.float32)
             for name in (self._input, GAIN)
         }
-        return _HopState(now, after, frame, self._bind(frame, now, after), self._bind(frame, after, now))
+        return _HopState(
+            now, after, frame, self._bind(frame, now, after), self._bind(frame, after, now)
+        )
 
-    def step(
-        self, spectrum: ComplexArray, state: State
-    ) -> tuple[FloatArray | ComplexArray, State]:
+    def step(self, spectrum: ComplexArray, state: State) -> tuple[FloatArray | ComplexArray, State]:
         """Run the graph; see :meth:`Model.step`. The state is changed in place."""
         assert isinstance(state, _HopState), "the state of another model"
         if spectrum.shape[1] == 1:

@@ -8,19 +8,22 @@ import torch
 from torch import Tensor
 from torchaudio.functional import resample
 
-from rtdenoise.train.augment import (
-    Augmentations,
-    Draw,
-    artificial_noise,
-    at_snr,
+from rtdenoise.train.augment import Augmentations, time_shift
+from rtdenoise.train.channel import (
+    PHONE_LOW_HZ,
     clip_peaks,
+    high_pass,
     low_pass,
-    reverberate,
-    rms,
-    time_shift,
+    mu_law,
+    transform_codec,
 )
 from rtdenoise.train.data import RATE_HZ, Corpus, DataError, find_audio, read_audio
-from rtdenoise.train.rooms import draw_room, impulse_response
+from rtdenoise.train.draw import Draw, at_snr, rms
+from rtdenoise.train.noises import artificial_noise
+from rtdenoise.train.rooms import draw_room, impulse_response, reverberate
+
+BABBLE_TALKERS = (4, 8)
+"""Fewest and most voices in babble: with fewer, one could be the talker one wants."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,27 @@ class MixConfig:
     Attributes:
         clip_samples: length of a clip.
         snr_db: bounds between which the SNR is drawn, evenly.
-        second_noise: probability of a second noise on top of the first.
+        more_noise: probability of a second noise on top of the first, and, where there is
+            one, of a third.
+        babble: probability that the noise is the babble of other talkers.
         gap: probability that a stretch of the speech is silenced: talkers pause.
         speech_only: probability of no recorded noise, so that clean speech passes.
         noise_only: probability of no speech at all, so that silence stays silent.
-        augmentations: the six augmentations.
+        dereverberate: whether the target of reverberant speech is the direct sound with
+            its early reflections (up to 50 ms), or the speech with all its reverberation.
+        augmentations: what else happens to the clips.
         rooms: simulated rooms to draw reverb from.
         responses: folder of impulse-response files to use instead of simulated rooms.
     """
 
     clip_samples: int = 322 * 160
     snr_db: tuple[float, float] = (-8.0, 22.0)
-    second_noise: float = 0.25
+    more_noise: float = 0.3
+    babble: float = 0.08
     gap: float = 0.3
     speech_only: float = 0.03
     noise_only: float = 0.05
+    dereverberate: bool = True
     augmentations: Augmentations = field(default_factory=Augmentations)
     rooms: int = 200
     responses: str | None = None
@@ -120,6 +129,13 @@ class Mixer:
         k, cutoff = draw.strengths(clips, augment.low_pass)
         if k.numel():
             noisy[k], target[k] = low_pass(noisy[k], cutoff), low_pass(target[k], cutoff)
+        k, cutoff = draw.strengths(clips, augment.high_pass)
+        if k.numel():
+            noisy[k], target[k] = high_pass(noisy[k], cutoff), high_pass(target[k], cutoff)
+        on_phone, cutoff = draw.strengths(clips, augment.phone)
+        if on_phone.numel():
+            for signal in (noisy, target):
+                signal[on_phone] = high_pass(low_pass(signal[on_phone], cutoff), PHONE_LOW_HZ)
         k, level = draw.strengths(clips, augment.volume)
         if k.numel():
             scale = 10 ** (level[:, None] / 20) / (rms(noisy[k]) + 1e-8)
@@ -127,6 +143,11 @@ class Mixer:
         k, excess = draw.strengths(clips, augment.clipping)
         if k.numel():
             noisy[k] = clip_peaks(noisy[k], excess)
+        if on_phone.numel():
+            noisy[on_phone] = mu_law(noisy[on_phone])
+        k, snr = draw.strengths(clips, augment.codec)
+        if k.numel():
+            noisy[k] = transform_codec(noisy[k], snr)
         return noisy, target
 
     def _cut(self, clips: int, draw: Draw) -> tuple[Tensor, Tensor]:
@@ -138,28 +159,47 @@ class Mixer:
             noise = corpus.noise.cut(*places, config.clip_samples) - speech
             self._zero(speech, draw, config.noise_only)
             return speech, noise
-        # Half way between by length and by file: short sounds are many, long ones varied.
-        places = corpus.noise.places(clips, config.clip_samples, draw.generator, evenness=0.5)
-        noise = corpus.noise.cut(*places, config.clip_samples)
-        k = draw.chosen(clips, config.second_noise)
+        noise = self._noise(clips, draw)
+        k = draw.chosen(clips, config.more_noise)
+        for _ in range(2):
+            if k.numel():
+                more = self._noise(k.numel(), draw)
+                noise[k] += at_snr(more, noise[k], draw.uniform(k.numel(), -5, 10))
+            k = k[draw.chosen(k.numel(), config.more_noise)]
+        k = draw.chosen(clips, config.babble)
         if k.numel():
-            places = corpus.noise.places(k.numel(), config.clip_samples, draw.generator, 0.5)
-            second = corpus.noise.cut(*places, config.clip_samples)
-            noise[k] += at_snr(second, noise[k], draw.uniform(k.numel(), -5, 10))
+            noise[k] = self._babble(k.numel(), draw)
         self._pause(speech, draw)
         self._zero(speech, draw, config.noise_only)
         return speech, noise
+
+    def _noise(self, clips: int, draw: Draw) -> Tensor:
+        # Half way between by length and by file: short sounds are many, long ones varied.
+        length = self._config.clip_samples
+        places = self._corpus.noise.places(clips, length, draw.generator, evenness=0.5)
+        return self._corpus.noise.cut(*places, length)
+
+    def _babble(self, clips: int, draw: Draw) -> Tensor:
+        """Return several talkers at once, some near, some far."""
+        few, many = BABBLE_TALKERS
+        length = self._config.clip_samples
+        places = self._corpus.speech.places(clips * many, length, draw.generator)
+        voices = self._corpus.speech.cut(*places, length).reshape(clips, many, length)
+        talkers = draw.uniform(clips, few, many + 1).long()
+        present = torch.arange(many, device=self._device) < talkers[:, None]
+        loudness = 10 ** (draw.uniform(clips * many, -8, 0).reshape(clips, many) / 20)
+        return (voices * (present * loudness)[..., None]).sum(1)
 
     @staticmethod
     def _zero(samples: Tensor, draw: Draw, probability: float) -> None:
         samples[draw.chosen(samples.shape[0], probability)] = 0.0
 
     def _pause(self, speech: Tensor, draw: Draw) -> None:
-        """Silence a stretch of up to half of some clips."""
+        """Silence a stretch of some clips, of a tenth up to nearly all."""
         k = draw.chosen(speech.shape[0], self._config.gap)
         length = speech.shape[1]
         begin = draw.uniform(k.numel(), -0.3, 0.9)[:, None] * length
-        end = begin + draw.uniform(k.numel(), 0.1, 0.5)[:, None] * length
+        end = begin + draw.uniform(k.numel(), 0.1, 0.9)[:, None] * length
         place = torch.arange(length, device=speech.device)
         speech[k] *= (place < begin) | (place >= end)
 
@@ -173,7 +213,7 @@ class Mixer:
                 noise[k] = time_shift(noise[k], shift)
 
     def _reverberate(self, speech: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-        """Return the speech at the microphone, and the target: it without late reverb."""
+        """Return the speech at the microphone, and the target."""
         target = speech.clone()
         k = draw.chosen(speech.shape[0], self._config.augmentations.reverb.probability)
         if k.numel():
@@ -181,6 +221,6 @@ class Mixer:
                 self._responses.shape[0], (k.numel(),), generator=draw.generator
             ).to(self._device)
             heard, early = reverberate(speech[k], self._responses[which])
-            speech, target[k] = speech.clone(), early
+            speech, target[k] = speech.clone(), early if self._config.dereverberate else heard
             speech[k] = heard
         return speech, target

@@ -23,7 +23,7 @@ class OnnxLstm(nn.Module):
 
     def __init__(self, lstm: nn.LSTM) -> None:
         super().__init__()
-        assert lstm.num_layers == 1 and not lstm.bidirectional and not lstm.batch_first
+        assert (lstm.num_layers, lstm.bidirectional, lstm.batch_first) == (1, False, False)
         self.width = lstm.hidden_size
         bias = torch.cat((_reordered(lstm.bias_ih_l0), _reordered(lstm.bias_hh_l0)))
         self.register_buffer("weight", _reordered(lstm.weight_ih_l0)[None])

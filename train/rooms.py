@@ -9,10 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
+from torchaudio.functional import fftconvolve
+
+from rtdenoise.train.data import RATE_HZ
 
 SPEED_OF_SOUND_M_S = 343.0
 MIXING_TIME_S = 0.05
 """Until here echoes are traced one by one; later ones are too dense to be told apart."""
+
+EARLY_S = 0.05
+"""Reflections up to here help speech and stay in the target; later ones are reverberation."""
 
 
 @dataclass(frozen=True)
@@ -94,3 +101,19 @@ def impulse_response(room: Room, rate: int, rng: np.random.Generator) -> npt.NDA
     energy = np.sum(response[last] ** 2) / max(np.sum(diffuse[last] ** 2), 1e-20)
     response[mixing:] = diffuse[mixing:] * np.sqrt(energy)
     return response.astype(np.float32)
+
+
+def reverberate(speech: Tensor, responses: Tensor) -> tuple[Tensor, Tensor]:
+    """Return speech as heard in rooms, and its part without late reverberation.
+
+    Args:
+        speech: clips as spoken close to a microphone.
+        responses: an impulse response for each clip, beginning with the direct sound.
+
+    Shape:
+        ``[clips, samples]`` and ``[clips, taps]`` to two ``[clips, samples]``.
+    """
+    samples = speech.shape[-1]
+    early = responses[:, : round(EARLY_S * RATE_HZ)]
+    heard = fftconvolve(speech, responses)[:, :samples]
+    return heard, fftconvolve(speech, early)[:, :samples]

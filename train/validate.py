@@ -34,7 +34,8 @@ class Validation:
         config = MixConfig(
             clip_samples=CLIP_SAMPLES,
             snr_db=(-5.0, 15.0),
-            second_noise=0.0,
+            more_noise=0.0,
+            babble=0.0,
             gap=0.0,
             speech_only=0.0,
             noise_only=0.0,

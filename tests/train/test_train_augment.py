@@ -5,21 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from rtdenoise.train.augment import (
-    EARLY_S,
-    Augmentations,
-    Draw,
-    Strength,
-    artificial_noise,
-    at_snr,
-    clip_peaks,
-    low_pass,
-    reverberate,
-    rms,
-    time_shift,
-)
+from rtdenoise.train.augment import Augmentations, Strength, time_shift
+from rtdenoise.train.channel import clip_peaks, high_pass, low_pass, mu_law, transform_codec
 from rtdenoise.train.data import RATE_HZ, Corpus, DataError
+from rtdenoise.train.draw import Draw, at_snr, rms
 from rtdenoise.train.mix import MixConfig, Mixer
+from rtdenoise.train.noises import artificial_noise, clicks, hiss, hum, wind
+from rtdenoise.train.rooms import EARLY_S, reverberate
 
 CPU = torch.device("cpu")
 STRENGTHS = {
@@ -27,6 +19,9 @@ STRENGTHS = {
     "reverb": Strength(1.0, 0.3, 0.5),
     "clipping": Strength(1.0, 6.0, 6.0),
     "low_pass": Strength(1.0, 2000.0, 2000.0),
+    "high_pass": Strength(1.0, 300.0, 300.0),
+    "phone": Strength(1.0, 3400.0, 3400.0),
+    "codec": Strength(1.0, 10.0, 10.0),
     "time_shift": Strength(1.0, 0.05, 0.05),
     "volume": Strength(1.0, -30.0, -30.0),
 }
@@ -61,7 +56,7 @@ class TestSwitches:
             assert low <= acted <= high
             assert changed.isfinite().all()
             assert goal.isfinite().all()
-        if name in ("artificial_noise", "clipping"):
+        if name in ("artificial_noise", "clipping", "codec"):
             assert torch.equal(goal, target)
         else:
             assert (goal != target).any(1).all()
@@ -134,21 +129,49 @@ class TestArtificialNoise:
         assert float(made.mean(1).abs().max()) > 0.5
         assert float(made.mean(1).abs().min()) < 0.01
 
-    def test_hum_is_mains_and_its_harmonics(self) -> None:
-        made = artificial_noise(60, RATE_HZ, Draw(6, CPU))
-        power = torch.fft.rfft(made).abs().square()
-        # One second: bin k is k Hz. The strongest line of the humming ones is a multiple.
-        lines = power[:, 40:490]
-        humming = lines.amax(1) > 0.1 * power.sum(1)
-        peak_hz = lines.argmax(1)[humming] + 40
-        assert int(humming.sum()) >= 5
-        off_50, off_60 = ((peak_hz + m // 2) % m - m // 2 for m in (50, 60))
-        assert (torch.minimum(off_50.abs(), off_60.abs()) <= 2).all()
-
     def test_at_snr_sets_noise_against_a_usual_level_in_silence(self) -> None:
         scaled = at_snr(noise(7, 2, 4000), torch.zeros(2, 4000), torch.tensor([0.0, 20.0]))
         want = torch.tensor([[-26.0], [-46.0]])
         torch.testing.assert_close(db(rms(scaled)), want, atol=0.01, rtol=0)
+
+
+class TestNoises:
+    def power(self, samples: Tensor) -> Tensor:
+        return torch.fft.rfft(samples).abs().square()
+
+    def test_hum_is_mains_and_its_harmonics(self) -> None:
+        lines = self.power(hum(40, RATE_HZ, Draw(6, CPU)))[:, 40:490]
+        # One second: bin k is k Hz.
+        peak_hz = lines.argmax(1) + 40
+        off_50, off_60 = ((peak_hz + m // 2) % m - m // 2 for m in (50, 60))
+        assert (torch.minimum(off_50.abs(), off_60.abs()) <= 2).all()
+        assert int((off_50.abs() <= 2).sum()) > 8
+        assert int((off_60.abs() <= 2).sum()) > 8
+
+    def test_hiss_is_even_in_time(self) -> None:
+        made = hiss(10, 4 * RATE_HZ, Draw(15, CPU))
+        above = made - made.unfold(1, 801, 1).mean(-1).mean()
+        halves = above.reshape(10, 4, -1).square().mean(-1)
+        assert (halves.amax(1) / halves.amin(1) < 4).all()
+
+    def test_clicks_are_rare_and_short(self) -> None:
+        made = clicks(40, 4 * RATE_HZ, Draw(16, CPU))
+        assert made.isfinite().all()
+        silent = (made.abs() < 1e-4).float().mean(1)
+        assert float(silent.median()) > 0.8
+        heard = made.any(1)
+        assert int(heard.sum()) > 30
+        crest = made.abs().amax(1) / rms(made).squeeze(1).clamp(min=1e-9)
+        assert (crest[heard] > 8).all()
+
+    def test_wind_is_low_and_gusty(self) -> None:
+        made = wind(20, 4 * RATE_HZ, Draw(17, CPU))
+        power = self.power(made)
+        frequency = torch.fft.rfftfreq(4 * RATE_HZ, 1 / RATE_HZ)
+        low = power[:, frequency < 300].sum(1) / power.sum(1)
+        assert (low > 0.8).all()
+        pieces = made.reshape(20, 20, -1).square().mean(-1)
+        assert float((pieces.amax(1) / pieces.amin(1)).median()) > 10
 
 
 class TestReverb:
@@ -216,6 +239,55 @@ class TestLowPass:
         assert float(rms(after)[0]) < 0.6 * float(rms(after)[1])
 
 
+class TestHighPass:
+    @pytest.mark.parametrize("cutoff_hz", [100.0, 300.0])
+    def test_tones(self, cutoff_hz: float) -> None:
+        for factor, gain_db in ((4.0, 0.0), (1.0, -6.02), (0.5, -24.6), (0.25, -48.2)):
+            hz = factor * cutoff_hz
+            tone = torch.sin(2 * torch.pi * hz * torch.arange(RATE_HZ).double() / RATE_HZ)
+            after = high_pass(tone[None], torch.tensor([cutoff_hz]))
+            assert float(db(rms(after) / rms(tone))) == pytest.approx(gain_db, abs=0.1)
+
+    def test_no_constant_offset_passes(self) -> None:
+        assert float(high_pass(torch.ones(1, 4000), 60.0).abs().max()) < 1e-4
+
+
+class TestCodecs:
+    def test_mu_law_keeps_the_snr_over_a_wide_range_of_levels(self) -> None:
+        speech = noise(18, 3, 8000).clamp(-3, 3) / 3 * torch.tensor([[1.0], [0.1], [0.03]])
+        snr = db(rms(speech) / rms(mu_law(speech) - speech))
+        assert (snr > 28).all()
+        assert (snr < 42).all()
+
+    @pytest.mark.parametrize("snr_db", [10.0, 20.0])
+    def test_transform_codec_leaves_the_snr_at_any_level(self, snr_db: float) -> None:
+        before = noise(19, 3, 16000) * torch.tensor([[1.0], [0.1], [0.001]])
+        after = transform_codec(before, torch.full((3,), snr_db))
+        snr = db(rms(before) / rms(after - before))
+        torch.testing.assert_close(snr, torch.full((3, 1), snr_db), atol=1.5, rtol=0)
+
+    def test_transform_codec_drops_what_is_weak_beside_a_tone(self) -> None:
+        time = torch.arange(16000) / RATE_HZ
+        tones = [torch.sin(2 * torch.pi * hz * time) for hz in (1000, 1156)]
+        coded = transform_codec((tones[0] + 0.02 * tones[1])[None], torch.tensor([8.0]))[0]
+        left = [float((coded * t).mean() / (t * t).mean()) for t in tones]
+        assert left[0] == pytest.approx(1.0, abs=0.1)
+        assert abs(left[1]) < 0.01
+
+    def test_silence_stays(self) -> None:
+        assert not transform_codec(torch.zeros(1, 4000), torch.tensor([8.0])).any()
+        assert float(mu_law(torch.zeros(1, 100)).abs().max()) < 1e-3
+
+    def test_phone_has_its_band_and_its_steps(self, corpus: Corpus, only) -> None:
+        config = only({"phone": Strength(1.0, 3400.0, 3400.0)}, speech_only=1.0)
+        noisy, target = Mixer(corpus, config, seed=12).batch(0, 4)
+        power = torch.fft.rfft(target).abs().square()
+        frequency = torch.fft.rfftfreq(target.shape[1], 1 / RATE_HZ)
+        inside = (frequency > 280) & (frequency < 3700)
+        assert (power[:, ~inside].sum(1) < 0.02 * power.sum(1)).all()
+        torch.testing.assert_close(noisy, mu_law(target))
+
+
 class TestTimeShift:
     @pytest.mark.parametrize("shift", [0, 1, 37, 499, 500, 700, -1, -37, -499, -500, -700])
     def test_is_exact_with_silence_moved_in(self, shift: int) -> None:
@@ -270,7 +342,7 @@ class TestParse:
             Augmentations().parse(text)
         assert "\n" not in str(caught.value)
 
-    def test_there_are_six(self) -> None:
+    def test_all_are_tested(self) -> None:
         assert set(Augmentations.names()) == set(STRENGTHS)
 
 

@@ -7,8 +7,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from rtdenoise.train.augment import Augmentations, Strength, rms
+from rtdenoise.train.augment import Augmentations, Strength
 from rtdenoise.train.data import RATE_HZ, Corpus, DataError, Sources, load_corpus
+from rtdenoise.train.draw import rms
 from rtdenoise.train.mix import MixConfig, Mixer, read_responses
 
 Only = Callable[..., MixConfig]
@@ -47,17 +48,41 @@ class TestPlainMixture:
         drawn = snr_db(*Mixer(corpus, only(snr_db=(-8.0, 22.0)), seed=2).batch(0, 200))
         assert -8.01 < float(drawn.min()) < -6 < 20 < float(drawn.max()) < 22.01
 
-    def test_second_noise_keeps_the_snr(self, make_pool, corpus: Corpus, only: Only) -> None:
+    def test_more_noise_keeps_the_snr(self, make_pool, corpus: Corpus, only: Only) -> None:
         rng = np.random.default_rng(3)
         two = make_pool(*(np.int16(3000 * rng.normal(size=3200)) for _ in range(2)))
         mixed = Corpus(corpus.speech, two, paired=False)
-        noisy, target = Mixer(mixed, only(second_noise=1.0), seed=3).batch(0, 40)
+        noisy, target = Mixer(mixed, only(more_noise=1.0), seed=3).batch(0, 40)
         torch.testing.assert_close(snr_db(noisy, target), torch.full((40,), 6.0), atol=1e-3, rtol=0)
         residual = (noisy - target) / rms(noisy - target)
         files = whole(two).reshape(2, 3200)
         overlap = residual @ (files / rms(files)).T / 3200
         # Of both files, where the two draws fell on different ones.
         assert int((overlap > 0.2).all(1).sum()) > 5
+
+    def test_babble_is_many_voices_and_none_of_the_noise(
+        self, make_pool, corpus: Corpus, only: Only
+    ) -> None:
+        rng = np.random.default_rng(13)
+        voices = make_pool(*(np.int16(3000 * rng.normal(size=3200)) for _ in range(30)))
+        mixed = Corpus(voices, corpus.noise, paired=False)
+        noisy, target = Mixer(mixed, only(babble=1.0), seed=13).batch(0, 40)
+        torch.testing.assert_close(snr_db(noisy, target), torch.full((40,), 6.0), atol=1e-3, rtol=0)
+        residual = (noisy - target) / rms(noisy - target)
+        files = whole(voices).reshape(30, 3200)
+        share = residual @ (files / rms(files)).T / 3200
+        heard = (share > 0.12).sum(1)
+        assert int(heard.min()) >= 3
+        assert int(heard.max()) <= 8
+        assert float((residual @ whole(corpus.noise) / 3200).abs().max()) < 0.02
+
+    def test_reverberation_stays_in_the_target_when_asked(self, corpus: Corpus, only: Only) -> None:
+        reverb = {"reverb": Strength(1.0, 0.3, 0.5)}
+        config = only(reverb, speech_only=1.0, dereverberate=False)
+        noisy, target = Mixer(corpus, config, seed=14).batch(0, 4)
+        assert torch.equal(noisy, target)
+        dry = Mixer(corpus, only(speech_only=1.0), seed=14).batch(0, 4)[1]
+        assert (target != dry).any(1).all()
 
 
 class TestReproducibility:
@@ -126,7 +151,7 @@ class TestExtremes:
         for clip in silenced[silenced.any(1)]:
             place = torch.nonzero(clip).squeeze(1)
             stretch = slice(int(place[0]), int(place[-1]) + 1)
-            assert int(place[-1] - place[0]) <= 1600
+            assert int(place[-1] - place[0]) <= 2880
             assert (clip | (speech == 0))[stretch].all()
         # Talkers pause, noise does not.
         assert ((noisy - target)[:, 100:].square().mean(1) > 1e-6).all()

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from rtdenoise.train import validate
-from rtdenoise.train.augment import rms
 from rtdenoise.train.data import Corpus, Sources, load_corpus
+from rtdenoise.train.draw import rms
 from rtdenoise.train.losses import snr_db
 from rtdenoise.train.validate import Validation, overall
 

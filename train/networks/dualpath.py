@@ -141,7 +141,9 @@ class DualPath(nn.Module):
         self.frequency = nn.ModuleList(
             [FrequencyPath(width, heads, self.bands) for _ in range(blocks)]
         )
-        self.up = nn.ConvTranspose2d(width, channels, (1, 2 * merge - 1), (1, merge), (0, merge - 1))
+        self.up = nn.ConvTranspose2d(
+            width, channels, (1, 2 * merge - 1), (1, merge), (0, merge - 1)
+        )
         self.joined = Layer(2 * channels, channels, 3)
         self.last = nn.Conv2d(2 * channels, 2 * STRIDE, (1, 3), padding=(0, 1))
         with torch.no_grad():  # begin near the input as it is

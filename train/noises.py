@@ -1,0 +1,82 @@
+"""Noise that nobody had to record: hiss, hum, offset, clicks and wind."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchaudio.functional import fftconvolve
+
+from rtdenoise.train.data import RATE_HZ
+from rtdenoise.train.draw import Draw, rms
+
+CLICK_S = 0.005
+"""Length of a click."""
+
+GUST_S = 0.4
+"""Time between the points through which the strength of the wind passes."""
+
+
+def artificial_noise(clips: int, samples: int, draw: Draw) -> Tensor:
+    """Return a mixture of the noises below, of unit RMS: ``[clips, samples]``.
+
+    Hiss is in most mixtures; the others are seldom strong. A constant offset, such as
+    cheap sound cards add, is among them.
+    """
+    offset = draw.uniform(clips, -1, 1) ** 5
+    total = offset[:, None].expand(clips, samples)
+    for noise, rarity in ((hiss, 1), (hum, 4), (clicks, 6), (wind, 6)):
+        strength = draw.uniform(clips, 0, 1) ** rarity
+        total = total + strength[:, None] * _unit(noise(clips, samples, draw))
+    return _unit(total)
+
+
+def _unit(samples: Tensor) -> Tensor:
+    return samples / (rms(samples) + 1e-8)
+
+
+def _sloped(clips: int, samples: int, slope: Tensor, draw: Draw) -> Tensor:
+    """Return noise whose magnitude goes with a power of the frequency."""
+    white = torch.fft.rfft(draw.normal(clips, samples))
+    frequency = torch.fft.rfftfreq(samples, 1 / RATE_HZ, device=white.device).clamp(min=20.0)
+    return torch.fft.irfft(white * frequency ** slope[:, None], n=samples)
+
+
+def hiss(clips: int, samples: int, draw: Draw) -> Tensor:
+    """Return noise with a random spectral slope, from brown to a little above white."""
+    return _sloped(clips, samples, draw.uniform(clips, -1.0, 0.2), draw)
+
+
+def hum(clips: int, samples: int, draw: Draw) -> Tensor:
+    """Return mains hum of 50 or 60 Hz with its harmonics."""
+    mains = 50.0 + 10.0 * (draw.uniform(clips, 0, 1) > 0.5) + draw.uniform(clips, -0.2, 0.2)
+    time = torch.arange(samples, device=mains.device) / RATE_HZ
+    total = torch.zeros(clips, samples, device=mains.device)
+    for harmonic in range(1, 9):
+        amplitude = draw.uniform(clips, 0, 1) ** 2 / harmonic**0.5
+        phase = draw.uniform(clips, 0, 2 * math.pi)
+        angle = 2 * math.pi * harmonic * mains[:, None] * time + phase[:, None]
+        total += amplitude[:, None] * torch.sin(angle)
+    return total
+
+
+def clicks(clips: int, samples: int, draw: Draw) -> Tensor:
+    """Return clicks of 5 ms, half a click to 20 clicks a second, each clip with its own sound."""
+    rate = torch.exp(draw.uniform(clips, math.log(0.5), math.log(20.0)))
+    chance = torch.special.ndtr(draw.normal(clips, samples))  # even in [0, 1]
+    loudness = torch.exp(draw.normal(clips, samples))
+    strokes = loudness * (chance < rate[:, None] / RATE_HZ)
+    taps = round(CLICK_S * RATE_HZ)
+    decay = torch.exp(
+        -torch.arange(taps, device=strokes.device) / draw.uniform(clips, 4, 25)[:, None]
+    )
+    return fftconvolve(strokes, draw.normal(clips, taps) * decay)[:, :samples]
+
+
+def wind(clips: int, samples: int, draw: Draw) -> Tensor:
+    """Return a low rumble in gusts, as wind makes at a microphone."""
+    rumble = _sloped(clips, samples, draw.uniform(clips, -1.6, -1.0), draw)
+    points = max(2, round(samples / RATE_HZ / GUST_S))
+    gusts = torch.exp(draw.normal(clips, points))
+    envelope = F.interpolate(gusts[:, None], samples, mode="linear", align_corners=True)[:, 0]
+    return rumble * envelope
