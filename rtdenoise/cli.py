@@ -158,7 +158,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="JSON file for the scores of each clip.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Score models on pairs of noisy and clean recordings: PESQ-WB, ESTOI, SI-SDR."""
+    """Score models on pairs of noisy and clean recordings: PESQ-WB, ESTOI, SI-SDR, DNSMOS."""
     from rtdenoise.evaluate import UNPROCESSED, find_pairs, means, save_scores, score_models
     from rtdenoise.model import list_models
     from rtdenoise.tables import markdown, score_row

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rtdenoise.dnsmos import dnsmos
 from rtdenoise.errors import RtdenoiseError
 from rtdenoise.stft import FloatArray
 
@@ -58,9 +59,15 @@ def estoi(estimate: FloatArray, clean: FloatArray) -> float:
     return float(stoi(clean, estimate, METRIC_RATE_HZ, extended=True))
 
 
+def dnsmos_ovrl(estimate: FloatArray, _: FloatArray) -> float:
+    """Return the overall rating of DNSMOS P.835, 1 to 5; the reference is not used."""
+    return dnsmos(estimate).overall
+
+
 METRICS: dict[str, Callable[[FloatArray, FloatArray], float]] = {
     "pesq_wb": pesq_wb,
     "estoi": estoi,
     "si_sdr_db": si_sdr_db,
+    "dnsmos_ovrl": dnsmos_ovrl,
 }
 """What clips are scored by; each takes the estimate and the clean reference."""

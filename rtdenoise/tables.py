@@ -13,6 +13,7 @@ def score_row(model: str, scores: Scores) -> dict[str, str]:
         "PESQ-WB": f"{scores['pesq_wb']:.2f}",
         "ESTOI": f"{scores['estoi']:.3f}",
         "SI-SDR dB": f"{scores['si_sdr_db']:.1f}",
+        "DNSMOS": f"{scores['dnsmos_ovrl']:.2f}",
     }
 
 

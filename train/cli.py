@@ -1,5 +1,6 @@
 """`rtdenoise train` and `rtdenoise export`: the command line of the trainer."""
 
+import inspect
 import re
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +11,12 @@ from rich.console import Console
 
 from rtdenoise.train.augment import Augmentations
 from rtdenoise.train.checkpoint import Checkpoint
-from rtdenoise.train.config import FitConfig
+from rtdenoise.train.config import LOSSES, FitConfig
 from rtdenoise.train.data import DataError, Sources
 from rtdenoise.train.fit import Fit
 from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS
+from rtdenoise.train.recipes import list_recipes, read_recipe
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 export_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -33,9 +35,48 @@ def _pick(device: str) -> str:
     return device
 
 
+def _apply(context: typer.Context, preset: str | None) -> str | None:
+    """Let a recipe's options stand in for those that are not given."""
+    if preset is None:
+        return None
+    values = read_recipe(preset)
+    known = {str(p.name) for p in context.command.params} - {"preset"}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise DataError(f"{preset}: {unknown[0]!r} is no option of rtdenoise train")
+    context.default_map = {**(context.default_map or {}), **values}
+    return preset
+
+
+def _network_arguments(network: str, given: dict[str, float | None]) -> dict[str, float]:
+    """Return what was given of the options that shape a network.
+
+    Raises:
+        DataError: the network is unknown, or has no such option.
+    """
+    if network not in NETWORKS:
+        raise DataError(f"network {network!r} is unknown; there are: {', '.join(NETWORKS)}")
+    known = inspect.signature(NETWORKS[network]).parameters
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name in chosen:
+        if name not in known:
+            options = ", ".join(f"--{n}" for n in given if n in known)
+            raise DataError(f"{network} has no option --{name}; it has {options}")
+    return chosen
+
+
 @app.command(no_args_is_help=True)
 def train(
     network: Annotated[str, typer.Argument(help=f"What to train: {', '.join(NETWORKS)}.")],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Recipe whose options hold where you give none: a TOML file, or "
+            + ", ".join(list_recipes()),
+            is_eager=True,
+            callback=_apply,
+        ),
+    ] = None,
     speech: Annotated[Path | None, typer.Option(help="Folder of clean speech.")] = None,
     noise: Annotated[Path | None, typer.Option(help="Folder of noise.")] = None,
     noisy: Annotated[Path | None, typer.Option(help="Folder of noisy files of pairs.")] = None,
@@ -52,14 +93,32 @@ def train(
         int, typer.Option(help="Frames of a patch; 161 makes it square.", min=2)
     ] = 161,
     patches: Annotated[int, typer.Option(help="Patches cut from a clip.", min=1)] = 2,
-    width: Annotated[int, typer.Option(help="Channels of the middle stack.", min=1)] = 64,
-    depth: Annotated[int, typer.Option(help="Middle layers.", min=1)] = 8,
-    dropout: Annotated[float, typer.Option(help="Dropout of middle layers.", min=0, max=1)] = 0.0,
+    width: Annotated[
+        int | None, typer.Option(help="Channels of the middle layers or blocks.", min=1)
+    ] = None,
+    depth: Annotated[int | None, typer.Option(help="dncnn: middle layers.", min=1)] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="dncnn: dropout of middle layers.", min=0, max=1)
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="dualpath: channels of encoder and decoder.", min=1)
+    ] = None,
+    blocks: Annotated[int | None, typer.Option(help="dualpath: blocks.", min=1)] = None,
+    heads: Annotated[int | None, typer.Option(help="dualpath: attention heads.", min=1)] = None,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = 2e-3,
     l2: Annotated[float, typer.Option("--l2", help="L2 penalty on weights.", min=0)] = 0.0,
-    loss: Annotated[
-        str, typer.Option(help="resynthesis, intelligibility or log-cosh.")
-    ] = "resynthesis",
+    warmup_steps: Annotated[int, typer.Option(help="Steps of the warm-up.", min=0)] = 500,
+    ema: Annotated[
+        float, typer.Option(help="Decay of the weight average per step.", min=0, max=1)
+    ] = 0.999,
+    loss: Annotated[str, typer.Option(help=", ".join(LOSSES))] = "resynthesis",
+    snr_weight: Annotated[float, typer.Option(help="What a dB of SNR counts.", min=0)] = 0.01,
+    pesq_weight: Annotated[
+        float, typer.Option(help="What PESQ counts in the perceptual loss.", min=0)
+    ] = 0.2,
+    pesq_from: Annotated[
+        float, typer.Option(help="Share of the steps after which it counts.", min=0, max=1)
+    ] = 0.6,
     snr: Annotated[tuple[float, float], typer.Option(help="SNR bounds in dB.")] = (-8.0, 22.0),
     augment: Annotated[
         list[str] | None,
@@ -68,6 +127,15 @@ def train(
             + ", ".join(Augmentations.names())
         ),
     ] = None,
+    more_noise: Annotated[
+        float, typer.Option(help="Probability of a second, and then a third noise.", min=0, max=1)
+    ] = 0.3,
+    babble: Annotated[
+        float, typer.Option(help="Probability that other talkers are the noise.", min=0, max=1)
+    ] = 0.08,
+    keep_reverb: Annotated[
+        bool, typer.Option("--keep-reverb", help="Denoise only; leave reverberation as it is.")
+    ] = False,
     rooms: Annotated[int, typer.Option(help="Simulated rooms for reverb.", min=1)] = 200,
     responses: Annotated[
         Path | None, typer.Option(help="Folder of impulse responses instead of simulated rooms.")
@@ -86,17 +154,27 @@ def train(
 
     For several GPUs start it with torchrun -m rtdenoise.train, and spell --run as --run-folder.
     """
-    if network not in NETWORKS:
-        raise DataError(f"network {network!r} is unknown; there are: {', '.join(NETWORKS)}")
+    shape: dict[str, float | None] = {
+        "width": width,
+        "depth": depth,
+        "dropout": dropout,
+        "channels": channels,
+        "blocks": blocks,
+        "heads": heads,
+    }
+    arguments = _network_arguments(network, shape)
     augmentations = Augmentations()
     for text in augment or ():
         augmentations = augmentations.parse(text)
     config = FitConfig(
         network=network,
-        arguments={"width": width, "depth": depth, "dropout": dropout},
+        arguments=arguments,
         sources=Sources(*(str(p) if p else None for p in (speech, noise, noisy, clean))),
         mix=MixConfig(
             snr_db=snr,
+            more_noise=more_noise,
+            babble=babble,
+            dereverberate=not keep_reverb,
             augmentations=augmentations,
             rooms=rooms,
             responses=str(responses) if responses else None,
@@ -106,7 +184,12 @@ def train(
         batch_clips=batch,
         hours=hours,
         loss=loss,
+        snr_weight=snr_weight,
+        pesq_weight=pesq_weight,
+        pesq_from=pesq_from,
         learning_rate=learning_rate,
+        warmup_steps=warmup_steps,
+        ema=ema,
         l2=l2,
         precision=precision,
         compile=compile,

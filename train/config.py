@@ -10,7 +10,7 @@ from rtdenoise.train.data import RATE_HZ, DataError, Sources
 from rtdenoise.train.losses import LONGEST_SEGMENT, RESOLUTIONS
 from rtdenoise.train.mix import MixConfig
 
-LOSSES = ("resynthesis", "intelligibility", "log-cosh")
+LOSSES = ("resynthesis", "intelligibility", "perceptual", "log-cosh")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -28,8 +28,12 @@ class FitConfig:
         patches: patches cut from each clip.
         batch_clips: clips a step, on each process.
         hours: hours of audio to show in all.
-        loss: ``resynthesis``, the same and ``intelligibility``, or ``log-cosh``.
+        loss: ``resynthesis``; the same with ``intelligibility``; both with PESQ:
+            ``perceptual``; or ``log-cosh``.
         snr_weight: what a dB of SNR counts in the loss.
+        pesq_weight: what PESQ's disturbance counts in the perceptual loss.
+        pesq_from: share of the steps after which it counts: it teaches little to a
+            network that still leaves much noise.
         learning_rate: peak of the schedule: a linear warm-up, then a half cosine to zero.
         warmup_steps: steps of the warm-up.
         l2: weight of the squared weights in Adam's gradient.
@@ -56,6 +60,8 @@ class FitConfig:
     hours: float = 200.0
     loss: str = "resynthesis"
     snr_weight: float = 0.01
+    pesq_weight: float = 0.2
+    pesq_from: float = 0.6
     learning_rate: float = 2e-3
     warmup_steps: int = 500
     l2: float = 0.0
@@ -75,7 +81,8 @@ class FitConfig:
                 )
         hop = self.stft.hop_samples(RATE_HZ)
         lost = self.stft.synthesis_hops - 1
-        needed = LONGEST_SEGMENT if self.loss == "intelligibility" else RESOLUTIONS[-1][0]
+        by_ear = self.loss in ("intelligibility", "perceptual")
+        needed = LONGEST_SEGMENT if by_ear else RESOLUTIONS[-1][0]
         shortest = needed // hop + lost + 1
         if self.patch_frames < shortest:
             raise DataError(f"patches of {self.patch_frames} frames are too short; use {shortest}")

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from rtdenoise.model import REFERENCE_RATE_HZ
 from rtdenoise.onnx_model import GAIN, NEXT, STATE, OnnxModel
@@ -143,13 +143,19 @@ def write_graph(network: nn.Module, bins: int, path: Path) -> None:
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """Return a copy in which each ``norm`` beside a ``conv`` is folded into it."""
+    """Return a copy in which each ``norm`` is folded into the layer beside it.
+
+    The layer is called ``conv``, or ``linear`` where there is nothing else in the module.
+    """
     copied = copy.deepcopy(network).eval()
-    for module in copied.modules():
+    for module in list(copied.modules()):
         norm = getattr(module, "norm", None)
         if isinstance(norm, nn.BatchNorm2d):
             module.conv = fuse_conv_bn_eval(module.conv, norm)
             module.norm = nn.Identity()
+        for name, child in module.named_children():
+            if isinstance(getattr(child, "norm", None), nn.BatchNorm1d):
+                setattr(module, name, fuse_linear_bn_eval(child.linear, child.norm))
     return copied
 
 

@@ -131,7 +131,7 @@ class Fit:
         noisy, clean = self.mixer.batch(number, config.batch_clips)
         module.train()
         self.optimizer.zero_grad(set_to_none=True)
-        loss, snr = module(noisy, clean)
+        loss, snr = module(noisy, clean, self.step / self.total_steps)
         loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 5.0)
         self.optimizer.step()

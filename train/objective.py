@@ -8,6 +8,7 @@ from rtdenoise.train.data import RATE_HZ
 from rtdenoise.train.losses import intelligibility_loss, log_cosh, resynthesis_loss, snr_db
 from rtdenoise.train.networks import gains
 from rtdenoise.train.patches import cut_patches
+from rtdenoise.train.perceptual import PesqTerm
 from rtdenoise.train.stft import Stft
 
 
@@ -20,9 +21,15 @@ class Objective(nn.Module):
         self._fused = torch.compile(network) if config.compile else network
         self.stft = Stft(config.stft, RATE_HZ)
         self._config = config
+        self._pesq = PesqTerm() if config.loss == "perceptual" else None
 
-    def forward(self, noisy: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, noisy: Tensor, clean: Tensor, done: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return the loss and the mean SNR in dB of the resynthesised patches.
+
+        Args:
+            noisy: clips.
+            clean: what they should become.
+            done: share of the training that is done.
 
         Shape:
             two float ``[clips, samples]`` to two scalars.
@@ -36,8 +43,10 @@ class Objective(nn.Module):
         else:
             before = self.stft.synthesis(noisy_patches)
             loss = resynthesis_loss(heard, wanted, before, self._config.snr_weight)
-            if self._config.loss == "intelligibility":
+            if self._config.loss != "resynthesis":
                 loss = loss + intelligibility_loss(heard, wanted)
+            if self._pesq is not None and done >= self._config.pesq_from:
+                loss = loss + self._config.pesq_weight * self._pesq(heard, wanted)
         return loss, snr_db(heard.detach(), wanted).mean()
 
     def _gain(self, spectrum: Tensor) -> Tensor:

@@ -58,23 +58,39 @@ class Layer(nn.Module):
         return y
 
 
+class Projection(nn.Module):
+    """A linear layer over the channels of tokens, and batch norm."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width, bias=False)
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take and return ``[..., width]``."""
+        y = self.linear(x)
+        return self.norm(y.flatten(0, -2)).view_as(y)
+
+
 class TimePath(nn.Module):
     """An LSTM over time for every band, with shared weights, added to its input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(width, width)
-        self.back = Layer(width, width, 1)
+        self.back = Projection(width)
 
     def forward(self, x: Tensor, past: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the output and the two states, each ``[streams, bands, width]``."""
-        streams, width, frames, bands = x.shape
-        steps = x.permute(2, 0, 3, 1).reshape(frames, streams * bands, width)
+        """Return the output and the two states, each ``[streams, bands, width]``.
+
+        Shape:
+            tokens ``[frames, streams, bands, width]``, in and out.
+        """
+        frames, streams, bands, width = x.shape
         before = tuple(p.reshape(1, streams * bands, width) for p in past)
-        y, (hidden, cell) = self.lstm(steps, before)
-        y = y.reshape(frames, streams, bands, width).permute(1, 3, 0, 2)
-        shape = (streams, bands, width)
-        return x + self.back(y), hidden.reshape(shape), cell.reshape(shape)
+        y, (hidden, cell) = self.lstm(x.reshape(frames, streams * bands, width), before)
+        y = self.back(y).reshape(x.shape)
+        return x + y, hidden.reshape(x.shape[1:]), cell.reshape(x.shape[1:])
 
 
 class FrequencyPath(nn.Module):
@@ -85,19 +101,19 @@ class FrequencyPath(nn.Module):
         self.heads = heads
         self.place = nn.Parameter(0.02 * torch.randn(bands, width))
         self.mixed = nn.Linear(width, 3 * width, bias=False)
-        self.back = Layer(width, width, 1)
+        self.back = Projection(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Take and return ``[streams, width, frames, bands]``."""
-        streams, width, frames, bands = x.shape
-        tokens = x.permute(0, 2, 3, 1).reshape(-1, bands, width) + self.place.to(x.dtype)
-        mixed = self.mixed(tokens).reshape(-1, bands, 3, self.heads, width // self.heads)
+        """Take and return tokens ``[frames, streams, bands, width]``."""
+        frames, streams, bands, width = x.shape
+        size = width // self.heads
+        mixed = self.mixed(x + self.place.to(x.dtype))
+        mixed = mixed.reshape(frames * streams, bands, 3, self.heads, size)
         query, key, value = mixed.permute(2, 0, 3, 1, 4)
         # Written out: for so few bands it trains ten times faster than the fused kernel.
-        score = (query @ key.transpose(-1, -2)) * (width // self.heads) ** -0.5
+        score = (query @ key.transpose(-1, -2)) * size**-0.5
         heard = (torch.softmax(score, -1) @ value).transpose(1, 2)
-        y = heard.reshape(streams, frames, bands, width).permute(0, 3, 1, 2)
-        return x + self.back(y)
+        return x + self.back(heard.reshape(x.shape))
 
 
 class DualPath(nn.Module):
@@ -176,12 +192,13 @@ class DualPath(nn.Module):
         features, after["level"] = self._features(spectrum, state["level"])
         x = F.relu(self.first(features))
         outer = F.relu(self.near(x)) + x
-        x = F.relu(self.down(outer))
+        # In between, bands are tokens: [frames, streams, bands, width], as an LSTM wants it.
+        x = F.relu(self.down(outer)).permute(2, 0, 3, 1)
         for k, (time, frequency) in enumerate(zip(self.time, self.frequency, strict=True)):
             past = state[f"hidden_{k}"], state[f"cell_{k}"]
             x, after[f"hidden_{k}"], after[f"cell_{k}"] = time(x, past)
             x = frequency(x)
-        x = torch.cat((F.relu(self.up(x)), outer), dim=1)
+        x = torch.cat((F.relu(self.up(x.permute(1, 3, 0, 2))), outer), dim=1)
         x = torch.cat((F.relu(self.joined(x)), outer), dim=1)
         bands = self.last(x).permute(0, 2, 3, 1).float()
         shape = (*bands.shape[:2], -1, 2)
