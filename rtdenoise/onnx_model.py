@@ -84,9 +84,7 @@ class OnnxModel(Model):
             gain, *after = self._session.run(self._outputs, feeds)
             for array, value in zip(state.arrays.values(), after, strict=True):
                 array[...] = value
-        if self._input == SPECTRUM:
-            gain = gain.view(np.complex64)[..., 0]
-        return gain, state
+        return (gain if self._input == MAGNITUDE else gain.view(np.complex64)[..., 0]), state
 
     def _fill(self, array: FloatArray, spectrum: ComplexArray) -> None:
         """Write a spectrum as the graph takes it."""

@@ -85,7 +85,7 @@ def test_bench_measures_a_model():
 
 
 def test_tables_line_up():
-    scores = {"pesq_wb": 1.5, "estoi": 0.6, "si_sdr_db": 10.0}
+    scores = {"pesq_wb": 1.5, "estoi": 0.6, "si_sdr_db": 10.0, "dnsmos_ovrl": 2.5}
     text = markdown([score_row("short", scores), score_row("a longer name", scores)])
     assert len({len(line) for line in text.splitlines()}) == 1
     bench = measure(FixedGain(), 16_000, seconds=0.1)

@@ -3,12 +3,8 @@ import torch
 from torch import Tensor
 
 from rtdenoise.train.networks import NETWORKS
-from rtdenoise.train.networks.dncnn import (
-    DILATION_CYCLE,
-    LEVEL_FRAMES,
-    DnCnn,
-    running_level,
-)
+from rtdenoise.train.networks.dncnn import DILATION_CYCLE, DnCnn
+from rtdenoise.train.networks.level import LEVEL_FRAMES, running_level
 
 
 def magnitudes(seed: int, *shape: int) -> Tensor:

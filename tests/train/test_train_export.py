@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rtdenoise.model import load_model
 from rtdenoise.onnx_model import OnnxModel
@@ -15,23 +15,30 @@ from rtdenoise.train import export as module
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.data import DataError
 from rtdenoise.train.export import ExportError, export, fold_batch_norm, streaming_error
-from rtdenoise.train.networks import NETWORKS
+from rtdenoise.train.networks import NETWORKS, gains
 
 MODELS = Path(__file__).parents[2] / "models"
 
 
-def trained(seed: int, **arguments: int) -> Checkpoint:
+def spectrum(streams: int, frames: int) -> Tensor:
+    return 0.1 * torch.randn(streams, frames, 161, dtype=torch.complex64)
+
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def trained(seed: int, name: str = "dncnn", **arguments: int) -> Checkpoint:
     """A checkpoint whose batch norms have seen data, so that folding them matters."""
     torch.manual_seed(seed)
-    network = NETWORKS["dncnn"](**arguments)
+    network = NETWORKS[name](**arguments)
     for _ in range(5):
-        network(torch.rand(4, 60, 161) * 0.1, network.start(4))
+        gains(network, spectrum(4, 60), network.start(4))
     for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, NORMS):
             nn.init.uniform_(layer.weight, 0.5, 2.0)
             nn.init.uniform_(layer.bias, -1.0, 1.0)
     return Checkpoint(
-        network="dncnn",
+        network=name,
         arguments=arguments,
         stft=StftConfig(),
         rate_hz=16_000,
@@ -43,9 +50,17 @@ def trained(seed: int, **arguments: int) -> Checkpoint:
     )
 
 
-@pytest.mark.parametrize(("seed", "width", "depth"), [(1, 8, 3), (2, 16, 7)])
-def test_streaming_graph_equals_offline_network(seed, width, depth, tmp_path):
-    checkpoint = trained(seed, width=width, depth=depth)
+CASES = [
+    ("dncnn", {"width": 8, "depth": 3}),
+    ("dncnn", {"width": 16, "depth": 7}),
+    ("dualpath", {"channels": 8, "width": 12, "blocks": 2, "heads": 3}),
+    ("dualpath", {"channels": 4, "width": 16, "blocks": 1, "heads": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES)
+def test_streaming_graph_equals_offline_network(name, arguments, tmp_path):
+    checkpoint = trained(1, name, **arguments)
     told = export(checkpoint, tmp_path / "mine", "a test", "random numbers", "MIT")
     model = load_model(tmp_path / "mine")
     assert isinstance(model, OnnxModel)
@@ -79,15 +94,16 @@ def test_wrong_graphs_are_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "mine").exists()
 
 
-def test_folding_keeps_the_output_and_the_original():
-    network = trained(5, width=8, depth=4).build()
-    magnitude = torch.rand(2, 50, 161)
+@pytest.mark.parametrize(("name", "arguments"), CASES)
+def test_folding_keeps_the_output_and_the_original(name, arguments):
+    network = trained(5, name, **arguments).build()
+    frames = spectrum(2, 50)
     with torch.no_grad():
-        before, _ = network(magnitude, network.start(2))
+        before, _ = gains(network, frames, network.start(2))
         folded = fold_batch_norm(network)
-        after, _ = folded(magnitude, folded.start(2))
-        again, _ = network(magnitude, network.start(2))
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+        after, _ = gains(folded, frames, folded.start(2))
+        again, _ = gains(network, frames, network.start(2))
+    assert not any(isinstance(m, NORMS) for m in folded.modules())
     torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
     torch.testing.assert_close(again, before, atol=0, rtol=0)
 

@@ -1,0 +1,162 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rtdenoise.train.networks import NETWORKS, gains
+from rtdenoise.train.networks.dualpath import LARGEST, DualPath, decompressed
+
+
+def spectrum(seed: int, *shape: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 0.1 * torch.randn(*shape, dtype=torch.complex64, generator=generator)
+
+
+def network(seed: int = 1, **arguments: int) -> DualPath:
+    """A network in evaluation mode whose batch norms have seen something."""
+    torch.manual_seed(seed)
+    made = DualPath(**{"channels": 8, "width": 12, "blocks": 2, "heads": 2, **arguments})
+    for layer in made.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.2)
+            layer.running_var.uniform_(0.5, 2)
+    return made.eval()
+
+
+def gain(made: DualPath, frames: Tensor) -> Tensor:
+    with torch.no_grad():
+        return gains(made, frames, made.start(frames.shape[0]))[0]
+
+
+def test_is_registered() -> None:
+    assert NETWORKS["dualpath"] is DualPath
+
+
+def test_gain_is_complex_finite_and_bounded() -> None:
+    made = network()
+    for level in (0.0, 1e-6, 1.0, 1e4):
+        got = gain(made, level * spectrum(2, 2, 30, 161))
+        assert got.shape == (2, 30, 161)
+        assert got.is_complex()
+        assert got.isfinite().all()
+        assert float(got.abs().max()) <= LARGEST ** (1 / 0.3) + 1e-4
+
+
+def test_changes_phases() -> None:
+    made = network()
+    angle = gain(made, spectrum(3, 1, 30, 161)).angle()
+    assert float(angle.std()) > 0.01
+
+
+@pytest.mark.parametrize("bins", [81, 161, 481])
+def test_any_bins_that_fit_the_strides(bins: int) -> None:
+    assert gain(network(bins=bins), spectrum(3, 1, 4, bins)).shape == (1, 4, bins)
+
+
+@pytest.mark.parametrize("merge", [1, 2, 4])
+def test_any_merge(merge: int) -> None:
+    made = network(merge=merge)
+    assert made.bands == 160 // (4 * merge) + 1
+    assert gain(made, spectrum(3, 1, 4, 161)).shape == (1, 4, 161)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"bins": 160}, "multiple of 8 plus 1"), ({"width": 10, "heads": 4}, "4 heads do not divide")],
+)
+def test_sizes_that_do_not_fit_are_refused(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DualPath(**arguments)
+
+
+def test_is_causal_and_remembers() -> None:
+    made = network()
+    before = spectrum(4, 1, 60, 161)
+    after = before.clone()
+    after[:, 40:] = spectrum(5, 1, 20, 161)
+    one, other = gain(made, before), gain(made, after)
+    torch.testing.assert_close(one[:, :40], other[:, :40], atol=1e-6, rtol=0)
+    assert (one[:, 40] != other[:, 40]).any()
+    after = before.clone()
+    after[:, :10] = spectrum(6, 1, 10, 161)
+    assert (gain(made, after)[:, 30] != one[:, 30]).any()
+
+
+@pytest.mark.parametrize("volume_db", [-30.0, 10.0, 30.0])
+def test_gain_does_not_depend_on_the_volume(volume_db: float) -> None:
+    made = network()
+    frames = spectrum(7, 1, 150, 161)
+    louder = 10 ** (volume_db / 20) * frames
+    torch.testing.assert_close(gain(made, louder), gain(made, frames), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("degrees", [10.0, 90.0])
+def test_bands_attend_to_all_bands(degrees: float) -> None:
+    made = network()
+    frames = spectrum(8, 1, 5, 161)
+    turned = frames.clone()
+    turned[:, :, 150:] *= 3 * torch.exp(torch.tensor(1j * torch.pi * degrees / 180))
+    # More than the shared level tells: phases alone are heard far away.
+    difference = (gain(made, turned) - gain(made, frames))[:, :, :20].abs().max()
+    assert float(difference) > 1e-6
+
+
+def test_streaming_in_any_portions_equals_one_pass() -> None:
+    made = network()
+    frames = spectrum(9, 2, 150, 161)
+    whole = gain(made, frames)
+    generator = torch.Generator().manual_seed(8)
+    for _ in range(3):
+        state, parts, done = made.start(2), [], 0
+        while done < 150:
+            count = int(torch.randint(1, 40, (), generator=generator))
+            with torch.no_grad():
+                part, state = gains(made, frames[:, done : done + count], state)
+            parts.append(part)
+            done += count
+        torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=0)
+
+
+def test_state_has_the_shapes_of_the_start() -> None:
+    made = network()
+    start = made.start(3)
+    with torch.no_grad():
+        _, state = gains(made, spectrum(10, 3, 1, 161), start)
+    assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in start.items()}
+
+
+def test_streams_are_independent() -> None:
+    made = network()
+    frames = spectrum(11, 3, 30, 161)
+    together = gain(made, frames)
+    for k in range(3):
+        alone = gain(made, frames[k : k + 1])
+        torch.testing.assert_close(together[k : k + 1], alone, atol=1e-5, rtol=0)
+
+
+def test_every_weight_learns() -> None:
+    made = network().train()
+    frames = spectrum(12, 2, 40, 161)
+    got, _ = gains(made, frames, made.start(2))
+    got.abs().square().mean().backward()
+    for name, weight in made.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.isfinite().all(), name
+        assert weight.grad.any(), name
+
+
+class TestDecompressed:
+    def test_size_is_expanded_and_direction_kept(self) -> None:
+        point = torch.tensor([[0.5, 0.0], [0.0, -0.5], [0.6, 0.8]])
+        got = decompressed(point)
+        want = 0.5 ** (1 / 0.3)
+        torch.testing.assert_close(got, torch.tensor([[want, 0.0], [0.0, -want], [0.6, 0.8]]))
+
+    def test_too_far_out_is_drawn_in(self) -> None:
+        got = decompressed(torch.tensor([[3.0, 4.0]]))
+        torch.testing.assert_close(got, LARGEST ** (1 / 0.3) * torch.tensor([[0.6, 0.8]]))
+
+    def test_gradient_at_zero_is_finite(self) -> None:
+        point = torch.zeros(1, 2, requires_grad=True)
+        decompressed(point).sum().backward()
+        assert point.grad is not None
+        assert point.grad.isfinite().all()
