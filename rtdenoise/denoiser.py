@@ -219,14 +219,25 @@ class Denoiser:
         elif above < 0:
             gain = gain[:, :, : self._bins]
         if self._least_gain > 0.0:
-            if np.iscomplexobj(gain):
-                size = np.maximum(np.abs(gain), 1e-12)
-                gain = gain * np.maximum(1.0, self._least_gain / size)
-            else:
-                gain = np.maximum(gain, np.float32(self._least_gain))
+            gain = limited(gain, np.float32(self._least_gain))
         if self._mix < 1.0:
             gain = gain * np.float32(self._mix) + np.float32(1.0 - self._mix)
         return gain
+
+
+def limited(gain: FloatArray | ComplexArray, least: np.float32) -> FloatArray | ComplexArray:
+    """Return the gain with a magnitude of ``least`` or more.
+
+    The smaller a complex gain is, the less its phase means; so what is raised to the
+    limit turns towards the phase of the input, which a gain of 0 gets wholly.
+    """
+    if not np.iscomplexobj(gain):
+        return np.maximum(gain, least)
+    size = np.abs(gain)
+    turned = gain + np.maximum(least - size, 0)
+    # The two can cancel; then the phase of the input is as good as any.
+    turned[turned == 0] = least
+    return np.where(size < least, turned * (least / np.abs(turned)), gain)
 
 
 def denoise(

@@ -8,6 +8,7 @@ import pytest
 from toys import FixedGain, Late, LowPass
 
 from rtdenoise import AudioError, Denoiser, denoise, list_models
+from rtdenoise.denoiser import limited
 from rtdenoise.stft import StftConfig
 
 RATES = [8_000, 16_000, 22_050, 44_100, 48_000, 96_000]
@@ -92,6 +93,22 @@ def test_limit_bounds_the_attenuation(gain):
         assert np.std(limited[800:-800]) == pytest.approx(np.std(signal) * 10**-0.6, rel=0.05)
     else:
         np.testing.assert_allclose(limited, signal * 10**-0.6, atol=1e-5)
+
+
+def test_limit_keeps_complex_gains_whole_and_turns_small_ones_to_the_input():
+    rng = np.random.default_rng(12)
+    size = 10 ** rng.uniform(-6, 0.3, (1, 200, 161))
+    gain = (size * np.exp(1j * rng.uniform(-np.pi, np.pi, size.shape))).astype(np.complex64)
+    gain[0, 0, :3] = (0, -0.05, -0.0499)  # nothing, and what the turn nearly cancels
+    least = np.float32(0.1)
+    got = limited(gain, least)
+    assert got.dtype == np.complex64
+    np.testing.assert_array_equal(got[size >= 0.1], gain[size >= 0.1])
+    np.testing.assert_allclose(np.abs(got[np.abs(gain) < 0.1]), 0.1, rtol=1e-4)
+    np.testing.assert_allclose(got[np.abs(gain) < 1e-5], 0.1, rtol=1e-3)
+    # No step at the limit.
+    edge = np.exp(1j * np.linspace(-3, 3, 50)).astype(np.complex64)[None, None]
+    np.testing.assert_allclose(limited(0.0999 * edge, least), 0.1 * edge, atol=3e-4)
 
 
 def test_limit_is_the_cards_unless_told_otherwise():
