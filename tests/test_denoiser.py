@@ -100,12 +100,12 @@ def test_limit_keeps_complex_gains_whole_and_turns_small_ones_to_the_input():
     size = 10 ** rng.uniform(-6, 0.3, (1, 200, 161))
     gain = (size * np.exp(1j * rng.uniform(-np.pi, np.pi, size.shape))).astype(np.complex64)
     gain[0, 0, :3] = (0, -0.05, -0.0499)  # nothing, and what the turn nearly cancels
-    least = np.float32(0.1)
+    size, least = np.abs(gain), np.float32(0.1)
     got = limited(gain, least)
     assert got.dtype == np.complex64
-    np.testing.assert_array_equal(got[size >= 0.1], gain[size >= 0.1])
-    np.testing.assert_allclose(np.abs(got[np.abs(gain) < 0.1]), 0.1, rtol=1e-4)
-    np.testing.assert_allclose(got[np.abs(gain) < 1e-5], 0.1, rtol=1e-3)
+    np.testing.assert_array_equal(got[size >= least], gain[size >= least])
+    np.testing.assert_allclose(np.abs(got[size < least]), 0.1, rtol=1e-4)
+    np.testing.assert_allclose(got[size < 1e-5], 0.1, rtol=1e-3)
     # No step at the limit.
     edge = np.exp(1j * np.linspace(-3, 3, 50)).astype(np.complex64)[None, None]
     np.testing.assert_allclose(limited(0.0999 * edge, least), 0.1 * edge, atol=3e-4)
