@@ -26,6 +26,9 @@ from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.objective import Objective
 from rtdenoise.train.validate import Validation, overall
 
+MOST_SKIPPED = 10
+"""Steps without a finite gradient, one after the other, that end a run."""
+
 
 class Fit:
     """One training run in one folder.
@@ -68,6 +71,7 @@ class Fit:
         self.total_steps = config.steps(self.processes)
         self.step = 0
         self.best = -math.inf
+        self.skipped = 0
 
     def _claim(self, device: str) -> torch.device:
         if self.processes == 1:
@@ -133,8 +137,18 @@ class Fit:
         self.optimizer.zero_grad(set_to_none=True)
         loss, snr = module(noisy, clean, self.step / self.total_steps)
         loss.backward()
-        nn.utils.clip_grad_norm_(module.parameters(), 5.0)
-        self.optimizer.step()
+        norm = nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+        if norm.isfinite():
+            self.optimizer.step()
+            self.skipped = 0
+        else:  # one bad batch must not spoil the weights, nor many pass unseen
+            self.skipped += 1
+            self.console.print(f"step {self.step + 1}: gradient not finite, step left out")
+            if self.skipped >= MOST_SKIPPED:
+                raise DataError(
+                    f"{MOST_SKIPPED} steps in a row had no finite gradient; "
+                    "start again with a lower --learning-rate"
+                )
         self.step += 1
         self._update_average()
         return torch.stack((loss.detach(), snr))

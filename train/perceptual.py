@@ -1,11 +1,33 @@
 """A differentiable stand-in for PESQ, from the package ``torch-pesq``."""
 
+import torch
 from torch import Tensor, nn
+from torchaudio.transforms import Spectrogram
 
 from rtdenoise.train.data import RATE_HZ, DataError
 
 LEAST_RMS = 1e-4
 """Clips below -80 dBFS hold no speech, and PESQ of silence is not defined."""
+
+LEAST_DISTURBANCE = 1e-3
+"""Disturbance of a frame that nobody hears."""
+
+
+class PowerSpectrum(nn.Module):
+    """The power of a short-time spectrum, with gradients also where a signal dies away.
+
+    The square of an absolute value, which the package takes, has none for numbers so
+    small that their absolute value is 0 though they are not.
+    """
+
+    def __init__(self, spectrogram: Spectrogram) -> None:
+        super().__init__()
+        self.spectrogram = spectrogram
+        self.spectrogram.power = None
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Return ``[clips, bins, frames]`` of ``[clips, samples]``."""
+        return torch.view_as_real(self.spectrogram(samples)).square().sum(-1)
 
 
 class PesqTerm(nn.Module):
@@ -27,6 +49,15 @@ class PesqTerm(nn.Module):
                 "the perceptual loss needs a package: pip install torch-pesq"
             ) from error
         self.disturbance = PesqLoss(1.0, sample_rate=RATE_HZ)
+        self.disturbance.to_spec = PowerSpectrum(self.disturbance.to_spec)
+        bands = self.disturbance.fbank
+        norm = bands.weighted_norm
+
+        def audible(disturbance: Tensor, p: float) -> Tensor:
+            return norm(disturbance, p=p).clamp(min=LEAST_DISTURBANCE)
+
+        # Where nothing is disturbed for a while, the sixth root that follows has no gradient.
+        bands.weighted_norm = audible
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
         """Return the mean disturbance over those clips that hold speech.

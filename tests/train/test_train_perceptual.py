@@ -62,3 +62,14 @@ def test_gradient_leads_to_better_speech(voice: Tensor, noises: Tensor) -> None:
     assert gradient.isfinite().all()
     step = 0.02 * clip.square().mean().sqrt() / gradient.square().mean().sqrt()
     assert float(term(clip - step * gradient, voice[None]).detach()) < float(before.detach())
+
+
+def test_gradient_is_finite_where_speech_and_output_die_away(voice: Tensor, noises: Tensor) -> None:
+    term = PesqTerm()
+    fade = torch.ones(64_000)
+    fade[16_000:24_000] = torch.logspace(0, -60, 8_000)
+    fade[24_000:40_000] = 0.0
+    for estimate in (voice * fade, noisy(voice, noises)[2] * fade):
+        clip = estimate[None].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(term(clip, (voice * fade)[None]), clip)
+        assert gradient.isfinite().all()
