@@ -1,10 +1,12 @@
 """Scores every model that ships and writes the result into its card and the README.
 
-    python scripts/write_scores.py --noisy DIR --clean DIR --about "what the pairs are"
+    python scripts/write_scores.py --noisy DIR --clean DIR --about TEXT --peers bench/peers.csv
 
-The README's table stands between its two `scores` comments.
+The README's table stands between its two `scores` comments. TEXT says what
+the pairs are; the file of peers holds what other denoisers scored on them.
 """
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -12,20 +14,21 @@ from typing import Annotated
 
 import typer
 
-from rtdenoise.bench import measure
+from rtdenoise.bench import Bench, measure
 from rtdenoise.evaluate import UNPROCESSED, find_pairs, means, score_models
+from rtdenoise.metrics import METRICS
 from rtdenoise.model import list_models, load_model
-from rtdenoise.tables import bench_row, markdown, score_row
+from rtdenoise.tables import markdown, score_row
 
 ROOT = Path(__file__).parents[1]
-BENCH_RATE_HZ = 48_000
-BENCH_COLUMNS = ("latency ms", "RTF by hop", "RTF whole")
+RATES_HZ = (16_000, 48_000)
 
 
 def main(
     noisy: Annotated[Path, typer.Option(help="Folder of noisy recordings.")],
     clean: Annotated[Path, typer.Option(help="Folder of clean references, same names.")],
     about: Annotated[str, typer.Option(help="One sentence on the pairs.")],
+    peers: Annotated[Path | None, typer.Option(help="CSV file of other denoisers.")] = None,
 ) -> None:
     """Score, measure and write."""
     pairs = find_pairs(noisy, clean)
@@ -33,14 +36,10 @@ def main(
     rows = []
     for name, clips in scores.items():
         mean = means(clips)
-        row = score_row(name, mean)
-        if name == UNPROCESSED:
-            row |= dict.fromkeys(BENCH_COLUMNS, "")
-        else:
-            bench = measure(load_model(name), BENCH_RATE_HZ)
-            measured = bench_row(bench)
-            row |= {column: measured[column] for column in BENCH_COLUMNS}
-        rows.append(row)
+        measured = []
+        if name != UNPROCESSED:
+            measured = [measure(load_model(name), rate) for rate in RATES_HZ]
+        rows.append(score_row(name, mean) | cost_cells(measured))
         card = ROOT / "models" / name / "card.json"
         if card.exists():
             values = json.loads(card.read_text(encoding="utf-8"))
@@ -49,10 +48,12 @@ def main(
                 "clips": len(pairs),
                 "mean": {k: round(v, 4) for k, v in mean.items()},
                 "noisy": {k: round(v, 4) for k, v in means(scores[UNPROCESSED]).items()},
-                "latency_ms": bench.latency_ms,
-                "rtf_by_hop_48khz": round(bench.hop_rtf, 4),
+                "latency_ms": measured[0].latency_ms,
+                "rtf_by_hop": {str(b.rate): round(b.hop_rtf, 4) for b in measured},
             }
             card.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    if peers is not None:
+        rows += read_peers(peers)
     readme = ROOT / "README.md"
     table = f"<!-- scores -->\n{markdown(rows)}\n\nMeasured on {about}.\n<!-- /scores -->"
     text, count = re.subn(
@@ -65,6 +66,33 @@ def main(
         raise SystemExit("README.md lacks its two scores comments")
     readme.write_text(text, encoding="utf-8")
     print(markdown(rows))
+
+
+def cost_cells(measured: list[Bench]) -> dict[str, str]:
+    """Return latency and real-time factors as cells by column title."""
+    cells = {"latency ms": "", **{rtf_title(rate): "" for rate in RATES_HZ}}
+    for bench in measured:
+        cells["latency ms"] = f"{bench.latency_ms:.0f}"
+        cells[rtf_title(bench.rate)] = f"{bench.hop_rtf:.3f}"
+    return cells
+
+
+def rtf_title(rate: int) -> str:
+    """Return the column for real-time factors at a rate."""
+    return f"RTF {rate // 1000} kHz"
+
+
+def read_peers(path: Path) -> list[dict[str, str]]:
+    """Return a row for each peer, in italics; its cost stands at the rate it works at."""
+    rows = []
+    with path.open(encoding="utf-8", newline="") as file:
+        for peer in csv.DictReader(file):
+            scores = {name: float(peer[name]) for name in METRICS}
+            row = score_row(f"*{peer['model']}*", scores) | cost_cells([])
+            row["latency ms"] = f"{float(peer['latency_ms']):.0f}"
+            row[rtf_title(int(peer["rate_hz"]))] = f"{float(peer['rtf']):.3f}"
+            rows.append(row)
+    return rows
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -73,6 +74,7 @@ def export(
             "parameters": sum(p.numel() for p in network.parameters()),
         },
         "training": {
+            "taught": taught(checkpoint.recipe),
             "steps": checkpoint.step,
             "data": data,
             "recipe": checkpoint.recipe,
@@ -93,6 +95,13 @@ def export(
         for file in made.iterdir():
             (folder / file.name).write_bytes(file.read_bytes())
     return error
+
+
+def taught(recipe: dict[str, Any]) -> list[str]:
+    """Return what a training taught: to remove noise, and late reverberation too."""
+    mix = recipe.get("mix", {})
+    rooms = mix.get("augmentations", {}).get("reverb", {}).get("probability", 0) > 0
+    return ["denoising", "dereverberation"] if rooms and mix["dereverberate"] else ["denoising"]
 
 
 class _Step(nn.Module):

@@ -14,7 +14,7 @@ from rtdenoise.stft import StftConfig
 from rtdenoise.train import export as module
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.data import DataError
-from rtdenoise.train.export import ExportError, export, fold_batch_norm, streaming_error
+from rtdenoise.train.export import ExportError, export, fold_batch_norm, streaming_error, taught
 from rtdenoise.train.networks import NETWORKS, gains
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -80,6 +80,20 @@ def test_card_describes_the_model(tmp_path):
     assert card["network"]["arguments"] == {"width": 8, "depth": 2}
     assert card["training"]["data"] == "random numbers"
     assert card["stft"] == {"analysis_ms": 20.0, "synthesis_ms": 20.0, "hop_ms": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("probability", "dereverberate", "want"),
+    [
+        (0.3, True, ["denoising", "dereverberation"]),
+        (0.0, True, ["denoising"]),
+        (0.3, False, ["denoising"]),
+    ],
+)
+def test_card_says_what_was_taught(probability, dereverberate, want):
+    reverb = {"probability": probability, "low": 0.2, "high": 0.8}
+    mix = {"dereverberate": dereverberate, "augmentations": {"reverb": reverb}}
+    assert taught({"mix": mix}) == want
 
 
 def test_wrong_graphs_are_refused(tmp_path, monkeypatch):

@@ -81,7 +81,12 @@ def assert_same(one: Any, other: Any) -> None:
 class TestLearning:
     @pytest.mark.parametrize(
         ("loss", "patch_frames", "gained_db"),
-        [("resynthesis", 20, 1.0), ("intelligibility", 40, 0.4), ("log-cosh", 20, 1.0)],
+        [
+            ("resynthesis", 20, 1.0),
+            ("intelligibility", 40, 0.4),
+            ("perceptual", 40, 0.2),
+            ("log-cosh", 20, 1.0),
+        ],
     )
     def test_the_loss_falls(
         self,
@@ -253,6 +258,47 @@ class TestRunFolder:
                 fit(config, tmp_path, cache).run()
         fit(config, tmp_path, cache).run()
         assert Checkpoint.load(tmp_path / "best.pt").step == 4
+
+
+class TestDivergence:
+    def run(self, config: FitConfig, tmp_path: Path, cache: Path, bad: set[int]) -> Fit:
+        run = fit(config, tmp_path, cache)
+        batch = run.mixer.batch
+
+        def spoilt(number: int, clips: int) -> tuple[torch.Tensor, torch.Tensor]:
+            noisy, target = batch(number, clips)
+            return noisy * (math.nan if number in bad else 1.0), target
+
+        run.mixer.batch = spoilt
+        run.run()
+        return run
+
+    def test_a_bad_batch_is_left_out(self, config: FitConfig, tmp_path: Path, cache: Path) -> None:
+        run = self.run(config, tmp_path, cache, {3, 4})
+        assert run.step == 10
+        weights = Checkpoint.load(tmp_path / "last.pt").resume["current"]
+        learnt = [v for k, v in weights.items() if "running" not in k]
+        assert all(v.isfinite().all() for v in learnt)
+
+    def test_many_in_a_row_end_the_run(
+        self, config: FitConfig, tmp_path: Path, cache: Path
+    ) -> None:
+        config = with_steps(config, 30)
+        with pytest.raises(DataError, match="lower --learning-rate"):
+            self.run(config, tmp_path, cache, set(range(2, 30)))
+
+
+def test_pesq_counts_from_its_share_of_the_steps_on(
+    config: FitConfig, tmp_path: Path, cache: Path
+) -> None:
+    config = replace(config, loss="perceptual", patch_frames=50, pesq_from=0.5, pesq_weight=1.0)
+    run = fit(config, tmp_path, cache)
+    run.objective.eval()
+    batch = run.mixer.batch(0, 4)
+    with torch.no_grad():
+        early, just_before, late = (float(run.objective(*batch, s)[0]) for s in (0.0, 0.49, 0.5))
+    assert early == just_before
+    assert late > early + 0.5
 
 
 def test_steps_show_the_hours(config: FitConfig) -> None:

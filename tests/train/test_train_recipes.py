@@ -1,0 +1,111 @@
+"""Recipes and the options of the command line, with the training itself left out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from rtdenoise.train import cli
+from rtdenoise.train.config import FitConfig
+from rtdenoise.train.data import DataError
+from rtdenoise.train.networks import NETWORKS
+from rtdenoise.train.recipes import list_recipes, read_recipe
+
+
+class Asked(Exception):
+    def __init__(self, config: FitConfig) -> None:
+        self.config = config
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    """Return the configuration that a command line asks for."""
+
+    def fit(config: FitConfig, *_: Any) -> None:
+        raise Asked(config)
+
+    monkeypatch.setattr(cli, "Fit", fit)
+
+    def run(*arguments: str) -> FitConfig:
+        with pytest.raises(Asked) as caught:
+            typer.main.get_command(cli.app)(
+                [*arguments, "--speech", "s", "--noise", "n"], standalone_mode=False
+            )
+        return caught.value.config
+
+    return run
+
+
+def refused(*arguments: str) -> str:
+    with pytest.raises(DataError) as caught:
+        typer.main.get_command(cli.app)([*arguments], standalone_mode=False)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_shipped_recipes_describe_a_training(ask, name: str) -> None:
+    config = ask("--preset", name)
+    network = NETWORKS[config.network](**config.arguments)
+    assert sum(p.numel() for p in network.parameters()) > 10_000
+    values = read_recipe(name)
+    assert config.hours == values["hours"]
+    assert config.batch_clips == values["batch"]
+
+
+def test_the_sizes_are_ordered() -> None:
+    def size(name: str) -> int:
+        values = read_recipe(name)
+        shape = {k: values[k] for k in ("channels", "width", "blocks", "heads")}
+        return sum(p.numel() for p in NETWORKS["dualpath"](**shape).parameters())
+
+    assert size("tiny") < size("base") < size("large")
+
+
+def test_options_win_over_the_recipe(ask, tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        'network = "dncnn"\ndepth = 3\nlearning-rate = 0.01\nsnr = [0, 5]\n'
+        'augment = ["reverb=0", "clipping=0.5"]\nkeep-reverb = true\n'
+    )
+    config = ask("--preset", str(recipe), "--learning-rate", "0.5")
+    assert config.network == "dncnn"
+    assert config.arguments == {"depth": 3}
+    assert config.learning_rate == 0.5
+    assert config.mix.snr_db == (0.0, 5.0)
+    assert config.mix.augmentations.reverb.probability == 0
+    assert config.mix.augmentations.clipping.probability == 0.5
+    assert not config.mix.dereverberate
+
+
+def test_without_a_recipe_the_networks_own_sizes_hold(ask) -> None:
+    assert ask("dncnn").arguments == {}
+    assert ask("dncnn", "--width", "24").arguments == {"width": 24}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("depth = ", "not valid TOML"),
+        ("colour = 3", "'colour' is no option"),
+        ('preset = "base"', "'preset' is no option"),
+        (b"\xff\xfe", "is unknown"),
+    ],
+)
+def test_broken_recipes_are_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert message in refused("dncnn", "--preset", str(recipe))
+
+
+def test_unknown_names_are_refused_with_those_there_are() -> None:
+    assert "base" in refused("dncnn", "--preset", "huge")
+    assert "dualpath" in refused("transformer")
+
+
+def test_options_of_another_network_are_refused() -> None:
+    message = refused("dualpath", "--depth", "3")
+    assert "--depth" in message
+    assert "--blocks" in message
+    assert "--heads" in refused("dncnn", "--heads", "2")
