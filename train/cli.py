@@ -133,6 +133,9 @@ def train(
     babble: Annotated[
         float, typer.Option(help="Probability that other talkers are the noise.", min=0, max=1)
     ] = 0.08,
+    remix: Annotated[
+        float, typer.Option(help="Of pairs: probability of another one's noise.", min=0, max=1)
+    ] = 0.5,
     keep_reverb: Annotated[
         bool, typer.Option("--keep-reverb", help="Denoise only; leave reverberation as it is.")
     ] = False,
@@ -174,6 +177,7 @@ def train(
             snr_db=snr,
             more_noise=more_noise,
             babble=babble,
+            remix=remix,
             dereverberate=not keep_reverb,
             augmentations=augmentations,
             rooms=rooms,

@@ -36,6 +36,9 @@ class MixConfig:
         more_noise: probability of a second noise on top of the first, and, where there is
             one, of a third.
         babble: probability that the noise is the babble of other talkers.
+        remix: of recorded pairs, probability that a clip has the noise of another (after
+            A. Défossez et al., "Real time speech enhancement in the waveform domain",
+            Interspeech 2020).
         gap: probability that a stretch of the speech is silenced: talkers pause.
         speech_only: probability of no recorded noise, so that clean speech passes.
         noise_only: probability of no speech at all, so that silence stays silent.
@@ -50,6 +53,7 @@ class MixConfig:
     snr_db: tuple[float, float] = (-8.0, 22.0)
     more_noise: float = 0.3
     babble: float = 0.08
+    remix: float = 0.5
     gap: float = 0.3
     speech_only: float = 0.03
     noise_only: float = 0.05
@@ -157,6 +161,8 @@ class Mixer:
         speech = corpus.speech.cut(*places, config.clip_samples)
         if corpus.paired:
             noise = corpus.noise.cut(*places, config.clip_samples) - speech
+            k = draw.chosen(clips, config.remix)
+            noise[k] = noise.roll(1, 0)[k]
             self._zero(speech, draw, config.noise_only)
             return speech, noise
         noise = self._noise(clips, draw)

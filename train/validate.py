@@ -36,6 +36,7 @@ class Validation:
             snr_db=(-5.0, 15.0),
             more_noise=0.0,
             babble=0.0,
+            remix=0.0,
             gap=0.0,
             speech_only=0.0,
             noise_only=0.0,

@@ -93,7 +93,8 @@ def only() -> Callable[..., MixConfig]:
         for name in Augmentations.names():
             chosen = chosen.parse(f"{name}=0")
         chosen = Augmentations(**{**vars(chosen), **(augmentations or {})})
-        quiet = dict.fromkeys(("more_noise", "babble", "gap", "speech_only", "noise_only"), 0.0)
+        chances = ("more_noise", "babble", "remix", "gap", "speech_only", "noise_only")
+        quiet = dict.fromkeys(chances, 0.0)
         values = {"clip_samples": 3200, "snr_db": (6.0, 6.0), "rooms": 4, **quiet, **mix}
         return MixConfig(**values, augmentations=chosen)
 

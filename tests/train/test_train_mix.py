@@ -173,6 +173,24 @@ class TestPairs:
         noisy, target = Mixer(Corpus(clean, noisy_files, paired=True), config, 13).batch(0, 50)
         torch.testing.assert_close(noisy - target, torch.full((50, 100), 500 / 32768))
 
+    def test_remix_exchanges_the_noise_of_some(self, make_pool, only: Only) -> None:
+        files = 20
+        clean = make_pool(*(np.full(100, 100 * k) for k in range(files)))
+        noisy_files = make_pool(*(np.full(100, 100 * k + 5000 + k) for k in range(files)))
+        corpus = Corpus(clean, noisy_files, paired=True)
+
+        def own_noise(remix: float) -> int:
+            config = only(clip_samples=100, remix=remix)
+            noisy, target = Mixer(corpus, config, seed=20).batch(0, 200)
+            speech = (target[:, 0] * 327.68).round()
+            noise = ((noisy - target)[:, 0] * 32768).round() - 5000
+            assert ((noise >= 0) & (noise < files)).all()
+            return int((speech == noise).sum())
+
+        assert own_noise(0.0) == 200
+        assert 80 < own_noise(0.5) < 135
+        assert own_noise(1.0) < 30
+
     def test_time_shift_moves_them_together(self, paired: Corpus, only: Only) -> None:
         shift = {"time_shift": Strength(1.0, -0.05, -0.05)}
         noisy, target = Mixer(paired, only(shift), seed=14).batch(0, 1)
