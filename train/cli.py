@@ -152,8 +152,13 @@ def train(
     compile: Annotated[bool, typer.Option(help="Fuse the network with torch.compile.")] = False,
     check_steps: Annotated[int, typer.Option(help="Steps between validations.", min=1)] = 1000,
     valid_clips: Annotated[int, typer.Option(help="Mixtures to validate on.", min=1)] = 48,
+    tune: Annotated[
+        int | None,
+        typer.Option(help="Search hyperparameters: trials in all, each of --hours.", min=1),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Trials of a search at a time.", min=1)] = 1,
 ) -> None:
-    """Train a network, or resume a run.
+    """Train a network, resume a run, or search its hyperparameters.
 
     For several GPUs start it with torchrun -m rtdenoise.train, and spell --run as --run-folder.
     """
@@ -203,6 +208,14 @@ def train(
         valid_clips=valid_clips,
     )
     console = Console()
+    if tune is not None:
+        from rtdenoise.train.trials import options
+        from rtdenoise.train.tune import tune as search  # Optuna takes a while to import
+
+        best = search(config, run, cache, _pick(device), tune, workers, console)[0]
+        console.print(f"all trials: {run / 'trials.md'}, {run / 'trials.png'}", highlight=False)
+        console.print(f"best: trial {best.number}, {options(best)}", highlight=False)
+        return
     scores = Fit(config, run, cache, _pick(device), console).run()
     if scores:  # under torchrun, the first process has them
         console.print(f"best checkpoint: {run / 'best.pt'}", highlight=False)

@@ -92,6 +92,21 @@ class Fit:
         self.folder.mkdir(parents=True, exist_ok=True)
         scores = self._resume()
         writer = SummaryWriter(str(self.folder)) if self.process == 0 else None
+        try:
+            return self._loop(scores, writer, on_check)
+        finally:
+            if writer is not None:
+                writer.close()
+            if self.processes > 1:
+                dist.destroy_process_group()
+
+    def _loop(
+        self,
+        scores: dict[str, float],
+        writer: SummaryWriter | None,
+        on_check: Callable[[int, dict[str, float]], None] | None,
+    ) -> dict[str, float]:
+        """Take all steps that are left and return the last scores."""
         module: nn.Module = self.objective
         if self.processes > 1:
             module = nn.parallel.DistributedDataParallel(self.objective)
@@ -119,10 +134,6 @@ class Fit:
                         on_check(self.step, scores)
                 since, seen_s = time.monotonic(), 0.0
                 running = torch.zeros_like(running)
-        if writer is not None:
-            writer.close()
-        if self.processes > 1:
-            dist.destroy_process_group()
         return scores
 
     def _train_step(self, module: nn.Module) -> Tensor:

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import typer
 
-from rtdenoise.train import cli
+from rtdenoise.train import cli, tune
 from rtdenoise.train.config import FitConfig
 from rtdenoise.train.data import DataError
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.recipes import list_recipes, read_recipe
+from rtdenoise.train.trials import Trial
 
 
 class Asked(Exception):
@@ -109,3 +110,21 @@ def test_options_of_another_network_are_refused() -> None:
     assert "--depth" in message
     assert "--blocks" in message
     assert "--heads" in refused("dncnn", "--heads", "2")
+
+
+def test_tune_hands_the_configuration_to_the_search(monkeypatch, capsys, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {}
+
+    def search(config, folder, cache, device, trials, workers, console):
+        asked.update(config=config, folder=folder, trials=trials, workers=workers)
+        return [Trial(3, "complete", {"depth": 5, "learning_rate": 0.01}, 1.5, {}, 9, 0.1, 2.0, "")]
+
+    monkeypatch.setattr(tune, "tune", search)
+    arguments = ["dncnn", "--speech", "s", "--noise", "n", "--depth", "4", "--run", str(tmp_path)]
+    command = typer.main.get_command(cli.app)
+    command([*arguments, "--tune", "12", "--workers", "2"], standalone_mode=False)
+    assert asked["config"].arguments == {"depth": 4}
+    assert (asked["folder"], asked["trials"], asked["workers"]) == (tmp_path, 12, 2)
+    told = capsys.readouterr().out.replace("\n", "")
+    assert "trial 3" in told
+    assert "--depth 5" in told

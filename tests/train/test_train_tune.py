@@ -241,7 +241,7 @@ class TestResuming:
         with pytest.raises(DataError, match=rf"another recipe \({name} differ\)") as caught:
             search(4, **changes)
         assert "\n" not in str(caught.value)
-        assert len(toy.configs) == 2
+        assert len(toy.configs) == 1
         assert (tmp_path / "trials.csv").read_bytes() == before
         assert len(search(2)) == 2
 
@@ -501,14 +501,19 @@ class TestResults:
         history, width, l2 = figure.axes
 
         def places(panel: Any) -> list[float]:
-            return sorted(float(x) for c in panel.collections for x in c.get_offsets()[:, 0])
+            marks = [line for line in panel.get_lines() if line.get_label() != "best so far"]
+            low, high = panel.get_xlim()
+            found = sorted(float(x) for line in marks for x in line.get_xdata())
+            assert low < found[0] <= found[-1] < high
+            return found
 
         assert places(history) == [0, 1, 2, 3, 4, 5]
         assert places(width) == [32, 48, 64, 80, 80, 96]
         assert places(l2) == pytest.approx([0, 1e-6, 1e-5, 1e-4, 1e-4, 1e-3])
         assert (width.get_xscale(), l2.get_xscale()) == ("linear", "symlog")
-        (so_far,) = history.get_lines()
+        (so_far,) = (n for n in history.get_lines() if n.get_label() == "best so far")
         assert list(so_far.get_ydata()) == [2.5, 2.75]
+        assert draw_trials(self.trials[1:3], {"l2"}).axes[2].get_xscale() == "log"
         # An outlier without a rank stretches no axis.
         assert history.get_ylim()[1] < 4
 
