@@ -2,65 +2,82 @@
 
     python bench/hop_parts.py --out bench/results/hop_parts.md
 
-Each part is timed on its own, the best of many repetitions, in one run: compare within a
-table, not between tables.
+The parts are timed where they run, inside the path, hop after hop; medians are shown. The
+machine's speed drifts, so compare within a table, not between tables.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from rtdenoise.denoiser import Denoiser
 from rtdenoise.model import list_models, load_model
-from rtdenoise.stft import Analysis, Synthesis
 from rtdenoise.tables import markdown
 
 RATES_HZ = (16_000, 48_000)
-REPETITIONS, PASSES = 200, 25
+HOPS = 4000
+
+Times = dict[str, list[float]]
 
 
-def best_us(work: Callable[[], object]) -> float:
-    """Return microseconds that a call takes, in the fastest of many passes."""
-    best = float("inf")
-    for _ in range(PASSES):
+def timed(work: Callable[..., Any], times: list[float]) -> Callable[..., Any]:
+    """Return a function that does the same and notes how long it took, in microseconds."""
+
+    def run(*arguments: Any, **options: Any) -> Any:
         start = time.perf_counter()
-        for _ in range(REPETITIONS):
-            work()
-        best = min(best, (time.perf_counter() - start) / REPETITIONS)
-    return 1e6 * best
+        result = work(*arguments, **options)
+        times.append(1e6 * (time.perf_counter() - start))
+        return result
+
+    return run
+
+
+def hop_times(name: str, rate: int) -> Times:
+    """Return how long each part of the path took, hop by hop."""
+    model = load_model(name)
+    denoiser = Denoiser(rate, model)
+    times: Times = defaultdict(list)
+    for part, owner, method in (
+        ("transforms", denoiser._analysis, "push"),
+        ("inverse", denoiser._synthesis, "push"),
+        ("model", model, "step"),
+    ):
+        setattr(owner, method, timed(getattr(owner, method), times[part]))
+    rfft, irfft = np.fft.rfft, np.fft.irfft
+    process = timed(denoiser.process, times["whole"])
+    hop = model.config.hop_samples(rate)
+    blocks = (0.05 * np.random.default_rng(1).normal(size=(HOPS, hop))).astype(np.float32)
+    try:
+        np.fft.rfft = timed(rfft, times["fft"])
+        np.fft.irfft = timed(irfft, times["ifft"])
+        for block in blocks:
+            process(block)
+    finally:
+        np.fft.rfft, np.fft.irfft = rfft, irfft
+    return times
 
 
 def parts(name: str, rate: int) -> dict[str, str]:
     """Return the parts of a hop of one model at one rate, as cells by column title."""
-    model = load_model(name)
-    denoiser = Denoiser(rate, model)
-    hop = model.config.hop_samples(rate)
-    rng = np.random.default_rng(1)
-    block = (0.05 * rng.normal(size=(1, hop))).astype(np.float32)
-    for _ in range(50):
-        denoiser.process(block)
-    analysis, synthesis = Analysis(model.config, rate), Synthesis(model.config, rate)
-    spectrum = analysis.push(block)
-    seen = np.zeros((1, 1, model.bins), np.complex64)
-    low = min(model.bins, spectrum.shape[2])
-    seen[:, :, :low] = spectrum[:, :, :low]
-    state = model.start(1)
-    window = rng.normal(size=(1, 1, model.config.analysis_samples(rate))).astype(np.float32)
-    times = {
-        "whole hop": best_us(lambda: denoiser.process(block)),
-        "FFT and inverse": best_us(lambda: np.fft.irfft(np.fft.rfft(window))),
-        "analysis, synthesis": best_us(lambda: synthesis.push(analysis.push(block))),
-        "model": best_us(lambda: model.step(seen, state)),
+    median = {part: float(np.median(values)) for part, values in hop_times(name, rate).items()}
+    fft = median["fft"] + median["ifft"]
+    framing = median["transforms"] + median["inverse"] - fft
+    rest = median["whole"] - median["model"] - fft - framing
+    return {
+        "model": name,
+        "rate Hz": str(rate),
+        "whole hop us": f"{median['whole']:.0f}",
+        "FFTs us": f"{fft:.0f}",
+        "framing us": f"{framing:.0f}",
+        "model us": f"{median['model']:.0f}",
+        "rest us": f"{rest:.0f}",
+        "model %": f"{100 * median['model'] / median['whole']:.0f}",
     }
-    times["analysis, synthesis"] -= times["FFT and inverse"]
-    times["rest"] = times["whole hop"] - sum(v for k, v in times.items() if k != "whole hop")
-    share = 100 * times["model"] / times["whole hop"]
-    cells = {f"{k} us": f"{v:.0f}" for k, v in times.items()}
-    return {"model": name, "rate Hz": str(rate), **cells, "model %": f"{share:.0f}"}
 
 
 def main(
@@ -73,7 +90,8 @@ def main(
     if out is not None:
         out.write_text(
             "# Where the time of a 10 ms hop goes\n\n"
-            "One stream on one core, best of many repetitions; written by `bench/hop_parts.py`.\n"
+            "One stream on one core, medians over 4000 hops; written by `bench/hop_parts.py`.\n"
+            "Framing is windows, overlap-add and their buffers; rest is checks and gains.\n"
             f"\n{table}\n",
             encoding="utf-8",
         )

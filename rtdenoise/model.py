@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rtdenoise.errors import RtdenoiseError
 from rtdenoise.stft import ComplexArray, FloatArray, StftConfig
 
-DEFAULT_MODEL = "dncnn"
+DEFAULT_MODEL = "dualpath"
 REFERENCE_RATE_HZ = 16_000
 """The rate whose bins a model knows; at other rates the same bins are cut out or filled up."""
 
