@@ -14,6 +14,7 @@ from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.config import LOSSES, FitConfig
 from rtdenoise.train.data import DataError, Sources
 from rtdenoise.train.fit import Fit
+from rtdenoise.train.memory import keep_freed_memory
 from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.recipes import list_recipes, read_recipe
@@ -208,15 +209,18 @@ def train(
         valid_clips=valid_clips,
     )
     console = Console()
+    place = _pick(device)
+    if place == "cpu":
+        keep_freed_memory()
     if tune is not None:
         from rtdenoise.train.trials import options
         from rtdenoise.train.tune import tune as search  # Optuna takes a while to import
 
-        best = search(config, run, cache, _pick(device), tune, workers, console)[0]
+        best = search(config, run, cache, place, tune, workers, console)[0]
         console.print(f"all trials: {run / 'trials.md'}, {run / 'trials.png'}", highlight=False)
         console.print(f"best: trial {best.number}, {options(best)}", highlight=False)
         return
-    scores = Fit(config, run, cache, _pick(device), console).run()
+    scores = Fit(config, run, cache, place, console).run()
     if scores:  # under torchrun, the first process has them
         console.print(f"best checkpoint: {run / 'best.pt'}", highlight=False)
         console.print("last scores: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))

@@ -26,6 +26,7 @@ from rtdenoise.errors import RtdenoiseError
 from rtdenoise.train.config import FitConfig
 from rtdenoise.train.data import DataError
 from rtdenoise.train.fit import Fit
+from rtdenoise.train.memory import keep_freed_memory
 
 Scores = dict[str, float]
 
@@ -162,6 +163,8 @@ def work(pipe: Connection, job: Job, cache: Path, device: str, threads: int) -> 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    if device == "cpu":
+        keep_freed_memory()
     serve(pipe, job, cache, device)
 
 
