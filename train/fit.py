@@ -58,7 +58,10 @@ class Fit:
             valid = load_corpus(config.sources, "valid", cache).to(self.device)
             self.validation = Validation(valid, config.valid_clips)
         torch.manual_seed(config.seed)
-        network = NETWORKS[config.network](**config.arguments)
+        try:
+            network = NETWORKS[config.network](**config.arguments)
+        except ValueError as error:
+            raise DataError(f"{config.network}: {error}") from error
         if config.start_from is not None:
             _adopt(network, Path(config.start_from))
         # Convolutions in bfloat16 are twice as fast with their channels innermost.

@@ -301,6 +301,12 @@ def test_pesq_counts_from_its_share_of_the_steps_on(
     assert late > early + 0.5
 
 
+def test_sizes_that_do_not_fit_are_refused(config: FitConfig, tmp_path: Path, cache: Path) -> None:
+    wrong = replace(config, network="dualpath", arguments={"width": 10, "heads": 4})
+    with pytest.raises(DataError, match="dualpath: 4 heads do not divide a width of 10"):
+        fit(wrong, tmp_path, cache)
+
+
 def test_steps_show_the_hours(config: FitConfig) -> None:
     # 40 frames of 10 ms, 4 clips a step: 1.6 s, on two processes 3.2 s.
     assert config.clip_samples == 6400
