@@ -48,6 +48,7 @@ class OnnxModel(Model):
             raise ModelError(f"{path}: ONNX Runtime cannot load it ({reason})") from error
         inputs = {i.name: tuple(i.shape[1:]) for i in self._session.get_inputs()}
         self._input = MAGNITUDE if MAGNITUDE in inputs else SPECTRUM
+        self._values = () if self._input == MAGNITUDE else (2,)  # real and imaginary part
         self._shapes = {
             name.removeprefix(STATE): shape
             for name, shape in inputs.items()
@@ -59,9 +60,8 @@ class OnnxModel(Model):
         """Return zeros in the shapes that the graph declares."""
         shapes = {name: (streams, *shape) for name, shape in self._shapes.items()}
         now, after = zero_state(shapes).arrays, zero_state(shapes).arrays
-        values = (2,) if self._input == SPECTRUM else ()
         frame = {
-            name: np.zeros((streams, 1, self.bins, *values), np.float32)
+            name: np.zeros((streams, 1, self.bins, *self._values), np.float32)
             for name in (self._input, GAIN)
         }
         return _HopState(
@@ -78,8 +78,7 @@ class OnnxModel(Model):
             gain = state.frame[GAIN].copy()
         else:
             feeds = {STATE + name: array for name, array in state.arrays.items()}
-            values = (2,) if self._input == SPECTRUM else ()
-            feeds[self._input] = np.empty((*spectrum.shape, *values), np.float32)
+            feeds[self._input] = np.empty((*spectrum.shape, *self._values), np.float32)
             self._fill(feeds[self._input], spectrum)
             gain, *after = self._session.run(self._outputs, feeds)
             for array, value in zip(state.arrays.values(), after, strict=True):

@@ -94,39 +94,6 @@ def test_receptive_field_is_what_the_dilations_say(depth: int) -> None:
     assert not heard[: -1 - context].any()
 
 
-def test_streaming_in_any_portions_equals_one_pass() -> None:
-    made = network(depth=7)
-    magnitude = magnitudes(7, 2, 150, 161)
-    whole = gains(made, magnitude)
-    generator = torch.Generator().manual_seed(8)
-    for _ in range(3):
-        state, parts, done = made.start(2), [], 0
-        while done < 150:
-            count = int(torch.randint(1, 40, (), generator=generator))
-            with torch.no_grad():
-                gain, state = made(magnitude[:, done : done + count], state)
-            parts.append(gain)
-            done += count
-        torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=0)
-
-
-def test_state_has_the_shapes_of_the_start() -> None:
-    made = network()
-    start = made.start(3)
-    with torch.no_grad():
-        _, state = made(magnitudes(9, 3, 1, 161), start)
-    assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in start.items()}
-
-
-def test_streams_are_independent() -> None:
-    made = network()
-    magnitude = magnitudes(10, 3, 30, 161)
-    together = gains(made, magnitude)
-    for k in range(3):
-        alone = gains(made, magnitude[k : k + 1])
-        torch.testing.assert_close(together[k : k + 1], alone, atol=1e-5, rtol=0)
-
-
 @pytest.mark.parametrize(("width", "depth"), [(8, 1), (16, 4), (64, 8)])
 def test_parameter_count(width: int, depth: int) -> None:
     first = 3 * 17 * width + width

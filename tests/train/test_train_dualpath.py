@@ -100,39 +100,6 @@ def test_bands_attend_to_all_bands(degrees: float) -> None:
     assert float(difference) > 1e-6
 
 
-def test_streaming_in_any_portions_equals_one_pass() -> None:
-    made = network()
-    frames = spectrum(9, 2, 150, 161)
-    whole = gain(made, frames)
-    generator = torch.Generator().manual_seed(8)
-    for _ in range(3):
-        state, parts, done = made.start(2), [], 0
-        while done < 150:
-            count = int(torch.randint(1, 40, (), generator=generator))
-            with torch.no_grad():
-                part, state = gains(made, frames[:, done : done + count], state)
-            parts.append(part)
-            done += count
-        torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=0)
-
-
-def test_state_has_the_shapes_of_the_start() -> None:
-    made = network()
-    start = made.start(3)
-    with torch.no_grad():
-        _, state = gains(made, spectrum(10, 3, 1, 161), start)
-    assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in start.items()}
-
-
-def test_streams_are_independent() -> None:
-    made = network()
-    frames = spectrum(11, 3, 30, 161)
-    together = gain(made, frames)
-    for k in range(3):
-        alone = gain(made, frames[k : k + 1])
-        torch.testing.assert_close(together[k : k + 1], alone, atol=1e-5, rtol=0)
-
-
 def test_every_weight_learns() -> None:
     made = network().train()
     frames = spectrum(12, 2, 40, 161)

@@ -10,7 +10,7 @@ power-compressed spectra as features, are those of FastEnhancer
 (https://arxiv.org/abs/2509.21867). What differs here:
 
 - The input is divided by its level over the last second, so gains do not depend on volume.
-- The output is a point in the unit disc whose size is the *compressed* gain. A loss on
+- The output is a point of the complex plane whose size is the *compressed* gain. A loss on
   compressed magnitudes is quadratic in it, and deep attenuation needs no extreme values.
 - The recurrence is an LSTM: on CPUs it trains three times faster than a GRU of its width
   (oneDNN fuses its steps) and streams at the same cost.
@@ -120,11 +120,12 @@ class DualPath(nn.Module):
     """The network: complex spectra in, complex gains out, with explicit state.
 
     Args:
-        bins: frequency bins of a frame; ``bins - 1`` is a multiple of 8.
+        bins: frequency bins of a frame; ``bins - 1`` is a multiple of ``4 * merge``.
         channels: of the encoder and decoder.
         width: channels of the blocks.
         blocks: pairs of time path and frequency path.
         heads: of the attention; divides ``width``.
+        merge: bands of the encoder, 4 bins apart, that make one band of the blocks.
 
     Raises:
         ValueError: the sizes do not fit together.
