@@ -38,9 +38,11 @@ class Denoiser:
             the model's card gives, ``math.inf`` for none at all.
         mix: 1 gives the denoised signal, 0 the input (equally delayed).
         device: where a model given by name or folder runs.
+        out_rate: sample rate in Hz of what comes out; None for ``rate``. The spectrum is
+            synthesised at that rate, which costs no delay.
 
     Raises:
-        AudioError: rate, channels, limit_db or mix cannot be used.
+        AudioError: rate, out_rate, channels, limit_db or mix cannot be used.
         ModelError: the model cannot be used.
 
     Example:
@@ -60,11 +62,13 @@ class Denoiser:
         limit_db: float | None = None,
         mix: float = 1.0,
         device: str = "cpu",
+        out_rate: int | None = None,
     ) -> None:
         if not 1 <= channels <= MAX_CHANNELS:
             raise AudioError(f"{channels} channels: must be 1 to {MAX_CHANNELS}")
         try:
             self.rate = check_rate(rate)
+            self.out_rate = check_rate(rate if out_rate is None else out_rate)
         except ValueError as error:
             raise AudioError(str(error)) from error
         self.model = model if isinstance(model, Model) else load_model(model, device)
@@ -73,9 +77,14 @@ class Denoiser:
         self.mix = mix
         config = self.model.config
         self._hop = config.hop_samples(self.rate)
+        if self._hop * self.out_rate != config.hop_samples(self.out_rate) * self.rate:
+            raise AudioError(
+                f"a hop of {config.hop_ms:g} ms is not whole at {self.rate} or {self.out_rate} Hz; "
+                "use one rate for both"
+            )
         self._bins = config.bins(self.rate)
         self._analysis = Analysis(config, self.rate, channels)
-        self._synthesis = Synthesis(config, self.rate, channels)
+        self._synthesis = Synthesis(config, self.out_rate, channels)
         self._state = self.model.start(channels)
         self.reset()
 
@@ -131,7 +140,8 @@ class Denoiser:
         """Take samples and return those that are ready.
 
         What is returned continues what was returned before: put together, and with
-        :meth:`flush` at the end, it is exactly as long as the input and aligned with it.
+        :meth:`flush` at the end, it is exactly as long as the input (in seconds, where
+        ``out_rate`` differs) and aligned with it.
         NaN and infinite samples count as 0.
 
         Args:
@@ -163,7 +173,7 @@ class Denoiser:
         Returns:
             float32 of as many dimensions as the blocks had.
         """
-        rest, ndim = self._taken - self._given, self._ndim
+        rest, ndim = self._taken * self.out_rate // self.rate - self._given, self._ndim
         silence = np.zeros((self.channels, self.latency_samples + self._hop), np.float32)
         clean = self._advance(silence)[:, :rest]
         self.reset()
@@ -201,7 +211,7 @@ class Denoiser:
             ready = max(0, spectrum.shape[1] - lookahead)
             self._waiting = spectrum[:, ready:]
             spectrum, gain = spectrum[:, :ready], gain[:, gain.shape[1] - ready :]
-        return self._synthesis.push(spectrum * self._for_spectrum(gain))
+        return self._synthesis.push(self._for_output(spectrum * self._for_spectrum(gain)))
 
     def _for_model(self, spectrum: ComplexArray) -> ComplexArray:
         """Return the model's bins of the spectrum; those above half the rate are zero."""
@@ -209,6 +219,16 @@ class Denoiser:
         if missing <= 0:
             return spectrum[:, :, : self.model.bins]
         return np.pad(spectrum, ((0, 0), (0, 0), (0, missing)))
+
+    def _for_output(self, spectrum: ComplexArray) -> ComplexArray:
+        """Return the spectrum with the bins of the output's rate: cut, or filled with zeros."""
+        missing = self.model.config.bins(self.out_rate) - self._bins
+        if missing <= 0:
+            return spectrum[:, :, : self._bins + missing]
+        padded = np.pad(spectrum, ((0, 0), (0, 0), (0, missing)))
+        # The highest bin stood for its mirror image too, which has a bin of its own now.
+        padded[:, :, self._bins - 1] *= 0.5
+        return padded
 
     def _for_spectrum(self, gain: FloatArray | ComplexArray) -> FloatArray | ComplexArray:
         """Return the gain for every bin of the spectrum, with limit and mix applied."""
