@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rtdenoise.cli_bench import bench_app
+from rtdenoise.cli_live import devices, live
 from rtdenoise.errors import RtdenoiseError
-from rtdenoise.terminal import complain, progress_bar, silent_decoders, stoppable
+from rtdenoise.terminal import complain, progress_bar, silent_libraries, stoppable
 
 if TYPE_CHECKING:
     from rtdenoise.files import FileReport
@@ -26,6 +28,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(bench_app, name="bench")
+app.command()(live)
+app.command()(devices)
 
 FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Settings of a command that hands its arguments to another command line."""
@@ -104,7 +109,7 @@ def file(
         # Refuses bad options once, not once for each file.
         Denoiser(REFERENCE_RATE_HZ, loaded, limit_db=limit_db, mix=mix)
         failures = 0
-        with silent_decoders():
+        with silent_libraries():
             for job in jobs:
                 try:
                     with progress_bar(job.source.name, quiet) as progress:
@@ -175,20 +180,13 @@ def evaluate(
 
 
 @app.command()
-def bench(
-    model: Annotated[
-        list[str] | None, typer.Option(help="Model to measure; repeatable. Default: all.")
-    ] = None,
-    rate: Annotated[int, typer.Option(help="Sample rate in Hz.")] = 48_000,
-    seconds: Annotated[float, typer.Option(help="Seconds of audio a pass.", min=0.1)] = 8.0,
-) -> None:
-    """Measure latency and real-time factor of models, hop by hop, on one core."""
-    from rtdenoise.bench import measure
-    from rtdenoise.model import list_models, load_model
-    from rtdenoise.tables import bench_row, markdown
+def doctor() -> None:
+    """Print what a bug report needs, and test every model; exit code 1 if one fails."""
+    from rtdenoise.doctor import report, self_tests
 
-    rows = [bench_row(measure(load_model(m), rate, seconds)) for m in model or list_models()]
-    print(markdown(rows))
+    tests = self_tests()
+    print(report(tests))
+    raise typer.Exit(any(test.problem for test in tests))
 
 
 @app.command(context_settings=FORWARD, add_help_option=False)

@@ -136,7 +136,7 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     cpu: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
     if device == "cpu":
         return cpu
-    problem = _cuda_problem()
+    problem = cuda_problem()
     if problem is None:
         number = device.partition(":")[2] or "0"
         return [("CUDAExecutionProvider", {"device_id": number}), *cpu]
@@ -145,7 +145,7 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     raise ModelError(f"device {device!r} cannot be used: {problem}; use --device cpu")
 
 
-def _cuda_problem() -> str | None:
+def cuda_problem() -> str | None:
     """Return why CUDA cannot be used, or None. Looks first: a failed try prints red errors."""
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return "this build of ONNX Runtime has no CUDA (install onnxruntime-gpu)"

@@ -1,9 +1,15 @@
 """Tables of measured numbers in Markdown, which reads well in a terminal too."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rtdenoise.bench import Bench
+from rtdenoise.denoiser import MAX_CHANNELS
 from rtdenoise.evaluate import Scores
+from rtdenoise.pacing import PacedBench
+
+if TYPE_CHECKING:
+    from rtdenoise.loopback import Loopback  # which loads PortAudio
 
 
 def score_row(model: str, scores: Scores) -> dict[str, str]:
@@ -27,6 +33,41 @@ def bench_row(bench: Bench) -> dict[str, str]:
         "hop p99 ms": f"{bench.hop_p99_ms:.3f}",
         "RTF by hop": f"{bench.hop_rtf:.3f}",
         "RTF whole": f"{bench.file_rtf:.4f}",
+    }
+
+
+def throughput_row(bench: Bench, streams: int) -> dict[str, str]:
+    """Return measurements, and the streams that one core carries, as cells by column title."""
+    beyond = "+" if streams == MAX_CHANNELS else ""  # more were not tried
+    return bench_row(bench) | {"streams/core": f"{streams}{beyond}"}
+
+
+def pacing_row(paced: PacedBench) -> dict[str, str]:
+    """Return measurements of hops at their time as cells by column title."""
+    return {
+        "model": paced.model,
+        "rate Hz": str(paced.rate),
+        "latency ms": f"{paced.latency_ms:.1f}",
+        "hops": str(paced.hops),
+        "p50 ms": f"{paced.p50_ms:.3f}",
+        "p95 ms": f"{paced.p95_ms:.3f}",
+        "p99 ms": f"{paced.p99_ms:.3f}",
+        "max ms": f"{paced.max_ms:.3f}",
+        "p99 % of hop": f"{100 * paced.p99_share:.1f}",
+        "missed": str(paced.missed),
+    }
+
+
+def loopback_row(loopback: "Loopback") -> dict[str, str]:
+    """Return a round trip as cells by column title."""
+    return {
+        "model": loopback.model,
+        "rate Hz": str(loopback.rate),
+        "devices ms": f"{loopback.devices_ms:.1f}",
+        "with model ms": f"{loopback.total_ms:.1f}",
+        "added ms": f"{loopback.added_ms:.1f}",
+        "algorithm ms": f"{loopback.algorithm_ms:.1f}",
+        "xruns": str(loopback.xruns),
     }
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from rtdenoise.model import list_models
+
 MAIN = [sys.executable, "-W", "error", "-c", "from rtdenoise.cli import main; main()"]
 RATE_HZ = 16_000
 DEMO = Path(__file__).parents[1] / "examples" / "demo"
@@ -206,17 +208,25 @@ def test_version():
 HEAVY = ("onnxruntime", "soundfile", "torch", "scipy.signal", "rich.progress")
 
 
-def test_help_imports_nothing_heavy():
+@pytest.mark.parametrize(
+    ("arguments", "commands"),
+    [
+        (["--help"], ["file", "models", "eval", "bench", "doctor", "train", "export"]),
+        (["bench", "--help"], ["throughput", "latency"]),
+    ],
+    ids=" ".join,
+)
+def test_help_imports_nothing_heavy(arguments, commands):
     code = (
         "import sys\n"
         "from rtdenoise.cli import app\n"
-        "app(['--help'], standalone_mode=False)\n"
+        f"app({arguments}, standalone_mode=False)\n"
         f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert done.stderr == "[]\n"
-    for command in ("file", "models", "train", "export"):
+    for command in commands:
         assert command in done.stdout
 
 
@@ -286,12 +296,55 @@ def test_eval_prints_a_table_and_keeps_the_scores(tmp_path):
     check_refused(rtdenoise("eval", *pairs, "--model", "nothing"), "nothing", "unknown")
 
 
-def test_bench_prints_a_table():
-    done = rtdenoise("bench", "--model", "wiener", "--rate", "16000", "--seconds", "0.2")
+def table_row(text):
+    """The cells of the first row of a table, by title."""
+    titles, _, row = (line.strip("|").split("|") for line in text.splitlines()[:3])
+    return {title.strip(): cell.strip() for title, cell in zip(titles, row, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("command", "titles"),
+    [
+        ("throughput", ["RTF by hop", "RTF whole", "streams/core"]),
+        ("latency", ["p50 ms", "p95 ms", "p99 ms", "max ms", "p99 % of hop", "missed"]),
+    ],
+)
+def test_bench_prints_a_table(command, titles):
+    options = ("--model", "wiener", "--rate", "16000", "--seconds", "0.2")
+    done = rtdenoise("bench", command, *options)
     assert (done.returncode, done.stderr) == (0, "")
-    cells = [cell.strip() for cell in done.stdout.splitlines()[2].split("|")]
-    assert cells[1:4] == ["wiener", "16000", "20.0"]
-    check_refused(rtdenoise("bench", "--rate", "1000"), "1000")
+    row = table_row(done.stdout)
+    assert (row["model"], row["rate Hz"], row["latency ms"]) == ("wiener", "16000", "20.0")
+    for title in titles:
+        assert float(row[title].rstrip("+")) >= 0
+    check_refused(rtdenoise("bench", command, "--rate", "1000"), "1000")
+    models = ("--model", "wiener", "--model", "nothing")
+    check_refused(rtdenoise("bench", command, *models), "nothing", "unknown")
+
+
+def test_doctor_finds_that_all_models_work():
+    done = rtdenoise("doctor")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("## rtdenoise doctor\n")
+    for model in list_models():
+        assert f"\n- {model}: ok, " in done.stdout
+
+
+ILL = """
+import rtdenoise.doctor
+from rtdenoise.doctor import SelfTest
+tests = [SelfTest("dncnn", problem="it is ill"), SelfTest("wiener", result="fast")]
+rtdenoise.doctor.self_tests = lambda: tests
+from rtdenoise.cli import main
+main()
+"""
+
+
+def test_doctor_exits_with_1_if_a_model_fails():
+    command = [sys.executable, "-c", ILL, "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "\n- dncnn: FAILED: it is ill\n- wiener: ok, fast\n" in done.stdout
 
 
 @pytest.mark.parametrize(
