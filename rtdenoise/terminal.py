@@ -60,7 +60,7 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def silent_decoders() -> Iterator[None]:
+def silent_libraries() -> Iterator[None]:
     """Keep standard error to ourselves.
 
     libsndfile's MP3 decoder prints its thoughts there; what matters comes as an error.

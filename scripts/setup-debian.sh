@@ -2,13 +2,17 @@
 # Installs the Debian or Ubuntu packages that a task needs; does nothing if they are there.
 #
 #   scripts/setup-debian.sh run     what `make demo` needs: virtual environments
-#   scripts/setup-debian.sh test    that, a compiler (for PESQ) and a speaking voice
+#   scripts/setup-debian.sh live    what live use needs: the sound library
+#   scripts/setup-debian.sh test    all that, a compiler (for PESQ), a speaking voice and a
+#                                   sound server to play into
 set -eu
 
 case "${1:-}" in
   run) packages="python3-venv" ;;
-  test) packages="python3-venv python3-dev build-essential espeak-ng" ;;
-  *) sed -n '2,5p' "$0" >&2; exit 2 ;;
+  live) packages="python3-venv libportaudio2" ;;
+  test) packages="python3-venv python3-dev build-essential espeak-ng libportaudio2"
+    packages="$packages pulseaudio pulseaudio-utils libasound2-plugins" ;;
+  *) sed -n '2,7p' "$0" >&2; exit 2 ;;
 esac
 
 missing=""
