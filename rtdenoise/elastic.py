@@ -46,18 +46,19 @@ class Elastic:
         """Samples held back for a cross-fade with what comes next."""
         return self._last.shape[1] if self._held and self._last is not None else 0
 
-    def push(self, piece: FloatArray, excess_samples: int) -> FloatArray:
+    def push(self, piece: FloatArray, excess_samples: int, hurry: bool = False) -> FloatArray:
         """Take a piece and return what to play.
 
         Args:
             piece: float32 ``[channels, samples]``.
             excess_samples: by how much the delay is too long, beyond what is removed
                 already; negative if it is too short.
+            hurry: splice here, however loud it is.
 
         Returns:
             float32 ``[channels, samples]``: the piece, nothing, or more.
         """
-        quiet = self._is_quiet(piece, excess_samples)
+        quiet = self._is_quiet(piece, excess_samples) or hurry
         last = self._last
         if self._held and last is not None:
             if quiet and excess_samples >= piece.shape[1]:  # the one held leads past this too

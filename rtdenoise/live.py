@@ -98,6 +98,7 @@ class LiveRun:
                 self._options = replace(self._options, output=self._mic.output_device)
                 refresh()
             self._prepare(stack)
+            stack.callback(self._pipeline.finish)
             stack.enter_context(calm_interpreter())
             stack.enter_context(self._signals())
             worker = self._worker = stack.enter_context(Worker(self._pipeline))

@@ -28,6 +28,9 @@ PERIOD_S = 1.0
 SETTLE_S = 1.5
 """Streams that have just opened have not found their pace."""
 
+PATIENCE_S = 10.0
+"""Streams that take longer than this to start never will."""
+
 AUDIBLE = 8.0
 """The peak of the correlation over its median, at least: else it is not our chirp."""
 
@@ -86,7 +89,7 @@ def delay_samples(heard: FloatArray, period: FloatArray) -> float:
     size = period.size
     whole = heard[: heard.size // size * size]
     lags = []
-    for start in range(0, max(1, whole.size - size), size):
+    for start in range(0, whole.size - size, size):
         part = whole[start : start + 2 * size]
         match = np.abs(scipy.signal.correlate(part, period, "full", method="fft"))
         match = match[size - 1 : 2 * size - 1]
@@ -109,9 +112,14 @@ class _Probe(Pipeline):
     def begin(self, rate: int, seconds: float) -> None:
         """Set up; before the streams open."""
         self._period = chirp(rate)
-        blocks = int(seconds * rate) + self._period.size
-        self._heard, self._made = np.zeros(blocks, np.float32), np.zeros(blocks, np.float32)
+        samples = math.ceil(seconds * rate)
+        self._heard, self._made = np.zeros(samples, np.float32), np.zeros(samples, np.float32)
         self._emitted = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all that was asked for is kept."""
+        return self._emitted >= self._heard.size
 
     def capture(self, block: FloatArray) -> None:
         """Keep what is heard where it could be played at the earliest."""
@@ -134,8 +142,10 @@ class _Probe(Pipeline):
         """Return the delays of what was heard and of what was made of it."""
         size = self._period.size
         skip = math.ceil(SETTLE_S / PERIOD_S) * size
-        heard, made = (kept[skip : self._emitted] for kept in (self._heard, self._made))
-        return delay_samples(heard, self._period), delay_samples(made, self._period)
+        return (
+            delay_samples(self._heard[skip:], self._period),
+            delay_samples(self._made[skip:], self._period),
+        )
 
 
 def measure_loopback(
@@ -165,12 +175,14 @@ def measure_loopback(
         cushion_ms=hop_ms / 2,
         duplex=setting.is_duplex,
     )
-    probe.begin(rate, seconds + SETTLE_S)
+    probe.begin(rate, seconds + SETTLE_S + 2 * PERIOD_S)
     with calm_interpreter(), Worker(probe) as worker:
         streams = Streams(setting, probe, worker.wake)
         try:
-            time.sleep(seconds + SETTLE_S)
-            worker.check()
+            end = time.monotonic() + seconds + SETTLE_S + PATIENCE_S
+            while not probe.is_done and time.monotonic() < end:
+                time.sleep(0.05)
+                worker.check()
         finally:
             streams.close()
     devices, total = probe.delays_samples()

@@ -30,6 +30,10 @@ WINDOW_S = 1.0
 SETTLE_S = 0.2
 """After a gap the margins of so long are enough to act on."""
 
+START_S = 1.5
+"""Streams that have just opened may bring old sound in bursts, which nobody waits for: so
+long the delay is set right at once, without a search for quiet places."""
+
 STALL_S = 0.25
 """Work that is this much behind has stood still."""
 
@@ -133,19 +137,23 @@ class Pipeline:
 
     def restart(self) -> None:
         """Finish what was heard and begin anew; neither callbacks nor work may be running."""
-        rest = np.atleast_2d(self._denoiser.flush())
-        if self._recorder is not None:
-            self._recorder.write(rest[:, :0], rest)
-        self._inbox.clear()
-        self._outbox.clear()
+        self.finish()
+        self._inbox.discard(self._inbox.readable)
+        self._outbox.discard(self._outbox.readable)
         self._margins.clear()
         self._delays.clear()
         self._captured = self._played = self._behind = self._starved = False
-        self._captured_at = self._clock()
+        self._captured_at = self._started_at = self._clock()
         self._inside = 0  # samples at the input's rate between the rings
         self._removed = self._elastic.removed_samples
         silence = np.zeros((self._denoiser.channels, self._start_samples + self._cushion))
         self._outbox.write(silence.astype(np.float32))
+
+    def finish(self) -> None:
+        """Let the recording have what the model still holds; no work may be going on."""
+        rest = np.atleast_2d(self._denoiser.flush())
+        if self._recorder is not None:
+            self._recorder.write(rest[:, :0], rest)
 
     def capture(self, block: FloatArray) -> None:
         """Take what was heard: the input callback's call.
@@ -153,8 +161,9 @@ class Pipeline:
         Args:
             block: float32 ``[samples, channels]``.
         """
-        self._captured = True
         self._captured_at = self._clock()
+        if not self._captured:
+            self._captured, self._started_at = True, self._captured_at
         if self._played and self._inbox.write(block.T) < len(block):
             self.counts.overruns += 1
 
@@ -201,6 +210,8 @@ class Pipeline:
         Returns:
             whether there was work.
         """
+        if self._is_starting:
+            self._inbox.discard(max(0, self._inbox.readable - self._waiting - self._hop))
         backlog = self._inbox.readable
         full = self._cushion + self._out_block + 2 * self._out_hop
         if backlog < self._hop or self._outbox.readable > full:
@@ -226,11 +237,15 @@ class Pipeline:
     def _send(self, piece: FloatArray) -> None:
         """Put a piece of clean sound into the ring, or what the delay makes of it."""
         elastic = self._elastic
-        out = elastic.push(piece, self._excess_samples())
+        out = elastic.push(piece, self._excess_samples(), hurry=self._is_starting)
         # A callback may look at any moment. In this order it sees no margin too small.
         self._removed = max(self._removed, elastic.removed_samples)
         self._outbox.write(out)
         self._removed = elastic.removed_samples
+
+    @property
+    def _is_starting(self) -> bool:
+        return self._captured_at - self._started_at < START_S
 
     def _excess_samples(self) -> int:
         """Return by how much the least margin is beyond the cushion."""

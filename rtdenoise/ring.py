@@ -78,6 +78,6 @@ class RingBuffer:
         self._taken += count
         return count
 
-    def clear(self) -> None:
-        """Forget what waits; the consumer's call."""
-        self._taken = self._written
+    def discard(self, count: int) -> None:
+        """Forget the oldest samples, as many as there are; the consumer's call."""
+        self._taken += min(count, self.readable)

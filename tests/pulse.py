@@ -15,6 +15,12 @@ pcm.!default { type pulse }
 pcm.pulse { type pulse }
 pcm.feed { type pulse device "feed.monitor" hint { show on description "feed" } }
 pcm.speakers { type pulse device "speakers" hint { show on description "speakers" } }
+pcm.loop {
+  type asym
+  playback.pcm { type pulse device "feed" }
+  capture.pcm { type pulse device "feed.monitor" }
+  hint { show on description "loop" }
+}
 """
 
 
@@ -23,7 +29,8 @@ class PulseServer:
 
     It has two sinks that play into nothing. What is played to ``feed`` is what a program
     records: the default source. What a program plays to ``speakers``, the default sink, can
-    be recorded. ALSA, and so PortAudio, has devices of these names, ``pulse`` and ``default``.
+    be recorded. ALSA, and so PortAudio, has devices of these names, ``pulse``,
+    ``default``, and ``loop``, which hears what it plays.
 
     PortAudio reads the environment when it starts, so what uses devices runs in a process of
     its own, with :attr:`env`.

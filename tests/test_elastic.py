@@ -55,6 +55,13 @@ def test_quiet_places_go_first() -> None:
     assert sum(300 <= k < 341 for k in changed) >= 7
 
 
+def test_in_a_hurry_every_place_will_do() -> None:
+    elastic = Elastic(PIECE, 200)
+    for piece in pieces(3, 14):
+        elastic.push(piece, 10 * PIECE - elastic.removed_samples, hurry=True)
+    assert elastic.removed_samples == 10 * PIECE
+
+
 @pytest.mark.parametrize("excess", [-80, -60, 60, 80, 240])
 def test_a_slow_signal_stays_smooth(excess: int) -> None:
     t = np.arange(1000 * PIECE)

@@ -133,6 +133,20 @@ def test_chronic_gaps_raise_the_cushion_and_one_standstill_does_not() -> None:
     assert shaky.pipeline.cushion_ms > before_ms
 
 
+def test_a_burst_at_the_start_is_forgotten() -> None:
+    simulation = Simulation(duplex=False)
+    silence = np.zeros((80, 1), np.float32)
+    simulation.pipeline.play(silence)
+    for _ in range(200):  # a second of old sound
+        simulation.pipeline.capture(silence)
+    while simulation.pipeline.work():
+        pass
+    simulation.run(5.0)
+    nominal_ms = simulation.pipeline.nominal_ms
+    assert simulation.pipeline.delay_ms == pytest.approx(nominal_ms, abs=HOP_MS)
+    assert simulation.pipeline.dropped_ms < 3 * HOP_MS
+
+
 def test_restart_is_like_new() -> None:
     simulation = Simulation()
     simulation.run(1.0)

@@ -20,14 +20,14 @@ def test_both_files_are_aligned_and_whole(tmp_path: Path, out_rate: int) -> None
 
     with Recorder(raw, clean, (16_000, out_rate), 1) as recorder:
         simulation = Simulation(
-            16_000, out_rate, signal=tones, stall_s=(1.0, 1.5), recorder=recorder
+            16_000, out_rate, signal=tones, stall_s=(2.0, 2.5), recorder=recorder
         )
-        simulation.run(3.0)
+        simulation.run(4.0)
         simulation.pipeline.restart()
     noisy, rate = soundfile.read(raw, dtype="float32")
     heard, rate_out = soundfile.read(clean, dtype="float32")
     assert (rate, rate_out) == (16_000, out_rate)
-    assert len(noisy) / rate == pytest.approx(3.0, abs=0.02)
+    assert len(noisy) / rate == pytest.approx(4.0, abs=0.02)
     assert len(heard) * rate == len(noisy) * rate_out
     np.testing.assert_allclose(noisy, tones(np.arange(len(noisy)), rate), atol=1e-6)
     inner = slice(rate_out // 10, -rate_out // 10)

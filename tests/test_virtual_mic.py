@@ -1,6 +1,7 @@
 """The virtual microphone: there while it is used, heard by others, and gone afterwards."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -257,8 +258,13 @@ with VirtualMic() as mic:
     tone = 0.25 * np.sin(2 * np.pi * tone_hz * np.arange(seconds * rate_hz) / rate_hz)
     device = find_device(mic.output_device, "output").index
     tone = tone.astype(np.float32)
-    heard = sounddevice.playrec(tone, rate_hz, 1, device=device, blocking=True)
-    print(np.abs(heard).max(), flush=True)
+    # Two streams: one for both directions stalls now and then with ALSA's PulseAudio device.
+    peaks = []
+    with sounddevice.InputStream(
+        rate_hz, device=device, channels=1, callback=lambda heard, *_: peaks.append(abs(heard).max())
+    ):
+        sounddevice.play(tone, rate_hz, device=device, blocking=True)
+    print(max(peaks), flush=True)
     sys.stdin.readline()
 """
 
@@ -279,6 +285,7 @@ def test_others_hear_what_is_played(server, tmp_path):
         ]
         time.sleep(0.5)
         print(file=player.stdin, flush=True)
+        assert select.select([player.stdout], [], [], 30)[0], player.kill()
         recorded = float(player.stdout.readline())
         for recorder in recorders:
             recorder.terminate()
