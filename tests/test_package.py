@@ -115,6 +115,7 @@ def test_dependencies_are_few():
         "soundfile",
         "sounddevice",
         "typer",
+        "rich",
         "onnxruntime",
         "onnxruntime-gpu",
     }
