@@ -260,9 +260,8 @@ with VirtualMic() as mic:
     tone = tone.astype(np.float32)
     # Two streams: one for both directions stalls now and then with ALSA's PulseAudio device.
     peaks = []
-    with sounddevice.InputStream(
-        rate_hz, device=device, channels=1, callback=lambda heard, *_: peaks.append(abs(heard).max())
-    ):
+    hear = lambda heard, *_: peaks.append(abs(heard).max())
+    with sounddevice.InputStream(rate_hz, device=device, channels=1, callback=hear):
         sounddevice.play(tone, rate_hz, device=device, blocking=True)
     print(max(peaks), flush=True)
     sys.stdin.readline()
