@@ -272,6 +272,19 @@ def test_the_picture_listens_to_keys(pulse) -> None:
         assert stderr.read() == b""
 
 
+def test_who_stops_reading_ends_the_run_quietly(pulse) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "--in", "feed", "--model", "wiener", "--json"],
+        env=pulse.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert json.loads(process.stdout.readline())
+        process.stdout.close()
+        assert process.wait(60) == 1
+        assert process.stderr.read() == b""
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
