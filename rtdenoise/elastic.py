@@ -41,10 +41,13 @@ class Elastic:
         """An error below this is left alone: a shorter splice would be heard more."""
         return self._piece // 2
 
-    @property
-    def held_samples(self) -> int:
-        """Samples held back for a cross-fade with what comes next."""
-        return self._last.shape[1] if self._held and self._last is not None else 0
+    def forget(self) -> None:
+        """Forget the sound so far: what comes next does not continue it."""
+        if self._held and self._last is not None:
+            self.dropped_samples += self._last.shape[1]
+        self._held, self._last = False, None
+        self._levels.clear()
+        self._left = self._recover_pieces
 
     def push(self, piece: FloatArray, excess_samples: int, hurry: bool = False) -> FloatArray:
         """Take a piece and return what to play.

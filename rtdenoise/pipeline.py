@@ -145,6 +145,7 @@ class Pipeline:
         self._captured = self._played = self._behind = self._starved = False
         self._captured_at = self._started_at = self._clock()
         self._inside = 0  # samples at the input's rate between the rings
+        self._elastic.forget()
         self._removed = self._elastic.removed_samples
         silence = np.zeros((self._denoiser.channels, self._start_samples + self._cushion))
         self._outbox.write(silence.astype(np.float32))

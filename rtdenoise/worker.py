@@ -1,6 +1,7 @@
 """The thread that does the work of a live run, and an interpreter that does not disturb it."""
 
 import gc
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from rtdenoise.pipeline import Pipeline
 
 SWITCH_S = 0.0005
 """How long another thread may keep the interpreter from the worker; Python's own is 5 ms."""
+
+PRIORITY = -11
+"""Nice value that sound servers take."""
 
 PATIENCE_S = 0.5
 """The worker looks for itself after so long without a callback."""
@@ -66,22 +70,38 @@ class Worker:
 
 @contextmanager
 def calm_interpreter() -> Iterator[None]:
-    """Keep the garbage collector and the other threads out of the worker's way.
+    """Keep the garbage collector and other threads and programs out of the worker's way.
 
     What exists by now is not looked through again, and nothing is collected but when
-    :func:`collect` is called.
+    :func:`collect` is called. Threads that start inside, the worker's and those of the audio
+    driver, have the priority of a sound server where the system lets users raise it.
     """
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
     gc.disable()
+    usual = _prioritise()
     try:
         yield
     finally:
+        if usual is not None:
+            os.setpriority(os.PRIO_PROCESS, 0, usual)
         gc.enable()
         gc.unfreeze()
         sys.setswitchinterval(interval)
+
+
+def _prioritise() -> int | None:
+    """Raise the priority of this thread and those it starts; return what it was, or None."""
+    if sys.platform == "win32":
+        return None
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+    except OSError:  # most systems let only some users do this; it works without
+        return None
+    return usual
 
 
 def collect() -> None:

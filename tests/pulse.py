@@ -110,6 +110,11 @@ class PulseServer:
             time.sleep(0.05)
         self.pactl("set-default-sink", "speakers")
         self.pactl("set-default-source", "feed.monitor")
+        # A null sink works in blocks of 2 s, unless a stream asks for shorter ones: a stream
+        # that is set up anew after a gap would leave the others waiting. These always ask.
+        for sink in ("feed", "speakers"):
+            monitor = f"--device={sink}.monitor"
+            self._help("parecord", monitor, "--latency-msec=10", "--raw", "/dev/null")
 
     def kill(self):
         """End the server without warning."""

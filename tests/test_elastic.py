@@ -62,6 +62,16 @@ def test_in_a_hurry_every_place_will_do() -> None:
     assert elastic.removed_samples == 10 * PIECE
 
 
+def test_what_is_forgotten_is_not_heard_again() -> None:
+    elastic = Elastic(PIECE, 200)
+    for _ in range(3):  # the second is held back, for one
+        elastic.push(np.ones((2, PIECE), np.float32), 2 * PIECE, hurry=True)
+        elastic.forget()
+        assert elastic.removed_samples == elastic.dropped_samples
+    silence = np.zeros((2, PIECE), np.float32)
+    np.testing.assert_array_equal(elastic.push(silence, 0), silence)
+
+
 @pytest.mark.parametrize("excess", [-80, -60, 60, 80, 240])
 def test_a_slow_signal_stays_smooth(excess: int) -> None:
     t = np.arange(1000 * PIECE)

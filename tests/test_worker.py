@@ -1,6 +1,7 @@
 """The worker works when woken, hands errors over, and leaves the interpreter as it was."""
 
 import gc
+import os
 import sys
 import threading
 
@@ -55,7 +56,7 @@ def test_an_error_is_raised_where_it_is_asked_for() -> None:
 
 
 def test_the_interpreter_is_calm_only_inside() -> None:
-    before = sys.getswitchinterval()
+    before, usual = sys.getswitchinterval(), os.getpriority(os.PRIO_PROCESS, 0)
     with calm_interpreter():
         assert not gc.isenabled()
         assert sys.getswitchinterval() < before
@@ -63,3 +64,4 @@ def test_the_interpreter_is_calm_only_inside() -> None:
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
     assert sys.getswitchinterval() == before
+    assert os.getpriority(os.PRIO_PROCESS, 0) == usual
