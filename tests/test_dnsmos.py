@@ -1,4 +1,4 @@
-"""DNSMOS: its mapping by hand, and what any rating of noise must do."""
+"""DNSMOS: the reference program's ratings, its mapping by hand, and what noise must do."""
 
 from pathlib import Path
 
@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtdenoise.dnsmos import BACKGROUND, OVERALL, RATE_HZ, SPEECH, dnsmos
+from rtdenoise.dnsmos import (
+    BACKGROUND,
+    OVERALL,
+    RATE_HZ,
+    SPEECH,
+    dnsmos,
+    dnsmos_p808,
+    mel_features,
+)
 from rtdenoise.errors import RtdenoiseError
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo"
@@ -44,6 +52,49 @@ def test_long_recordings_are_averaged_over_segments(voice):
     assert dnsmos(long).overall == pytest.approx(np.mean([p.overall for p in parts]), abs=1e-6)
 
 
-def test_no_samples_are_refused():
+def whirr(seconds):
+    """Return a voice-like tone in bursts and a sweep, the same on every machine."""
+    time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    pitch = 2 * np.pi * (140 * time + 8 * np.sin(2 * np.pi * 1.3 * time))
+    tone = sum(np.sin(k * pitch + k) / k for k in range(1, 25))
+    bursts = 0.05 * tone * np.clip(np.sin(2 * np.pi * 3 * time), 0, 1)
+    sweep = 0.003 * np.sin(2 * np.pi * (200 * time + 300 * time * time))
+    return (bursts + sweep).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "speech", "background", "overall", "p808"),
+    [
+        (4.0, 3.160157, 3.226551, 2.492138, 2.521502),
+        (9.01, 3.078762, 3.231907, 2.435522, 2.375651),
+        (12.0, 3.009461, 3.322262, 2.422287, 2.363465),
+    ],
+)
+def test_ratings_are_those_of_the_reference_program(seconds, speech, background, overall, p808):
+    # From speechmos 0.0.1.1 with its own front end (librosa 0.11.0).
+    rated = dnsmos(whirr(seconds))
+    found = (rated.speech, rated.background, rated.overall, dnsmos_p808(whirr(seconds)))
+    assert found == pytest.approx((speech, background, overall, p808), abs=1e-3)
+
+
+def test_mel_features_span_80_db_below_the_maximum():
+    time = np.arange(9 * RATE_HZ) / RATE_HZ
+    features = mel_features(np.sin(2 * np.pi * 1000 * time).astype(np.float32))
+    assert features.shape == (900, 120)
+    assert (features.min(), features.max()) == (-1.0, 1.0)
+    # 121 steps from 0 to 15 + ln(8) / (ln(6.4) / 27) = 45.25 mel; 1 kHz is 15 mel, so the
+    # nearest centre is the 40th.
+    assert set(features[10:-10].argmax(axis=1)) == {39}
+
+
+def test_p808_falls_with_noise(voice):
+    noise = np.random.default_rng(2).normal(size=voice.size).astype(np.float32)
+    rated = [dnsmos_p808(voice + level * noise) for level in (0.0, 0.01, 0.1)]
+    assert rated == sorted(rated, reverse=True)
+    assert rated[0] > rated[2] + 0.5
+
+
+@pytest.mark.parametrize("rating", [dnsmos, dnsmos_p808])
+def test_no_samples_are_refused(rating):
     with pytest.raises(RtdenoiseError, match="no samples"):
-        dnsmos(np.empty(0, np.float32))
+        rating(np.empty(0, np.float32))
