@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtdenoise.cli_bench import bench_app
+from rtdenoise.cli_eval import evaluate
 from rtdenoise.cli_live import devices, live
+from rtdenoise.cli_plot import plot
 from rtdenoise.errors import RtdenoiseError
 from rtdenoise.terminal import complain, progress_bar, silent_libraries, stoppable
 
@@ -29,8 +31,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench_app, name="bench")
+app.command("eval")(evaluate)
 app.command()(live)
 app.command()(devices)
+app.command()(plot)
 
 FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Settings of a command that hands its arguments to another command line."""
@@ -151,32 +155,6 @@ def models() -> None:
     width = max(map(len, names))
     for name in names:
         print(f"{name:{width}}  {read_card(name).description}")
-
-
-@app.command("eval")
-def evaluate(
-    noisy: Annotated[Path, typer.Option(help="Folder of noisy recordings.")],
-    clean: Annotated[Path, typer.Option(help="Folder of their clean references, same names.")],
-    model: Annotated[
-        list[str] | None, typer.Option(help="Model to score; repeatable. Default: all.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file for the scores of each clip.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-) -> None:
-    """Score models on pairs of noisy and clean recordings: PESQ-WB, ESTOI, SI-SDR, DNSMOS."""
-    from rtdenoise.evaluate import UNPROCESSED, find_pairs, means, save_scores, score_models
-    from rtdenoise.model import list_models
-    from rtdenoise.tables import markdown, score_row
-
-    if out is not None and out.exists() and not force:
-        raise RtdenoiseError(f"{out} exists; use --force to replace it")
-    pairs = find_pairs(noisy, clean)
-    names = [UNPROCESSED, *(model or list_models())]
-    with progress_bar("scoring", quiet=False) as progress:
-        scores = score_models(pairs, names, progress)
-    if out is not None:
-        save_scores(scores, out)
-    print(markdown([score_row(name, means(clips)) for name, clips in scores.items()]))
 
 
 @app.command()

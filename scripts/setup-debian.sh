@@ -3,15 +3,15 @@
 #
 #   scripts/setup-debian.sh run     what `make demo` needs: virtual environments
 #   scripts/setup-debian.sh live    what live use needs: the sound library
-#   scripts/setup-debian.sh test    all that, a compiler (for PESQ), a speaking voice and a
-#                                   sound server to play into
+#   scripts/setup-debian.sh test    all that, a compiler (for PESQ), a speaking voice, a
+#                                   sound server to play into and a browser
 set -eu
 
 case "${1:-}" in
   run) packages="python3-venv" ;;
   live) packages="python3-venv libportaudio2" ;;
   test) packages="python3-venv python3-dev build-essential espeak-ng libportaudio2"
-    packages="$packages pulseaudio pulseaudio-utils libasound2-plugins" ;;
+    packages="$packages pulseaudio pulseaudio-utils libasound2-plugins chromium" ;;
   *) sed -n '2,7p' "$0" >&2; exit 2 ;;
 esac
 

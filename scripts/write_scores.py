@@ -32,7 +32,7 @@ def main(
 ) -> None:
     """Score, measure and write."""
     pairs = find_pairs(noisy, clean)
-    scores = score_models(pairs, [UNPROCESSED, *list_models()])
+    scores = score_models(pairs, [UNPROCESSED, *list_models()]).scores
     rows = []
     for name, clips in scores.items():
         mean = means(clips)

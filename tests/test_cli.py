@@ -284,16 +284,25 @@ def test_eval_prints_a_table_and_keeps_the_scores(tmp_path):
         soundfile.write(tmp_path / "clean" / f"{clip}.wav", voice, RATE_HZ)
         soundfile.write(tmp_path / "noisy" / f"{clip}.wav", voice + noise, RATE_HZ)
     pairs = ("--noisy", tmp_path / "noisy", "--clean", tmp_path / "clean")
-    out = tmp_path / "scores.json"
-    done = rtdenoise("eval", *pairs, "--model", "specsub", "--out", out)
+    out = tmp_path / "report"
+    copy = f"{sys.executable} -c 'import shutil, sys; shutil.copy(*sys.argv[1:])' {{in}} {{out}}"
+    systems = ("--model", "specsub", "--cmd", f"copied={copy}")
+    done = rtdenoise("eval", *pairs, *systems, "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
     rows = [line.split("|")[1].strip() for line in done.stdout.splitlines()]
-    assert rows[0] == "model"
-    assert rows[2:] == ["noisy", "specsub"]
-    scores = json.loads(out.read_text())
+    assert rows[0] == "system"
+    assert rows[2:] == ["noisy", "specsub", "copied"]
+    assert {path.name for path in out.iterdir()} == {"scores.json", "scores.csv", "scores.md"}
+    scores = json.loads((out / "scores.json").read_text())["clips"]
+    assert scores["copied"]["0.wav"]["pesq_wb"] == scores["noisy"]["0.wav"]["pesq_wb"]
     assert scores["specsub"]["0.wav"]["si_sdr_db"] > scores["noisy"]["0.wav"]["si_sdr_db"]
     check_refused(rtdenoise("eval", *pairs, "--out", out), "exists", "--force")
     check_refused(rtdenoise("eval", *pairs, "--model", "nothing"), "nothing", "unknown")
+    check_refused(rtdenoise("eval", *pairs, "--cmd", "tool"), "tool", "{in}")
+    done = rtdenoise("eval", *pairs[:2], "--model", "specsub")  # no references
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "OVRL" in done.stdout
+    assert "PESQ" not in done.stdout
 
 
 def table_row(text):

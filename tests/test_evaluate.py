@@ -1,6 +1,7 @@
 """Scoring of pairs of recordings, and the benchmark."""
 
-import json
+import shlex
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,9 @@ from toys import FixedGain, Late
 
 from rtdenoise.bench import impulse_latency_samples, measure
 from rtdenoise.errors import RtdenoiseError
-from rtdenoise.evaluate import UNPROCESSED, find_pairs, means, save_scores, score_models
+from rtdenoise.evaluate import UNPROCESSED, find_pairs, means, score_models
 from rtdenoise.metrics import si_sdr_db
+from rtdenoise.outside import parse_outside
 from rtdenoise.stft import StftConfig
 from rtdenoise.tables import bench_row, markdown, score_row
 
@@ -33,10 +35,12 @@ def folders(tmp_path):
     return tmp_path
 
 
-def test_scores_each_model_on_each_clip(folders, tmp_path):
+def test_scores_each_model_on_each_clip(folders):
     pairs = find_pairs(folders / "noisy", folders / "clean")
     seen = []
-    scores = score_models(pairs, [UNPROCESSED, "wiener"], lambda *step: seen.append(step))
+    found = score_models(pairs, [UNPROCESSED, "wiener"], lambda *step: seen.append(step))
+    scores = found.scores
+    assert found.gaps == []
     assert seen == [(1, 2), (2, 2)]
     assert list(scores) == [UNPROCESSED, "wiener"]
     assert list(scores["wiener"]) == ["a.wav", "b.flac"]
@@ -45,12 +49,48 @@ def test_scores_each_model_on_each_clip(folders, tmp_path):
     assert scores[UNPROCESSED]["a.wav"]["si_sdr_db"] == pytest.approx(si_sdr_db(noisy, clean))
     for clip in ("a.wav", "b.flac"):
         assert scores["wiener"][clip] != scores[UNPROCESSED][clip]
-    save_scores(scores, tmp_path / "scores.json")
-    assert json.loads((tmp_path / "scores.json").read_text()) == scores
 
 
 def test_means_are_means():
-    assert means({"a": {"x": 1.0}, "b": {"x": 4.0}}) == {"x": 2.5}
+    clips = {"a": {"x": 1.0}, "b": {"x": 4.0}, "c": {"x": np.nan}}
+    assert means(clips) == {"x": 2.5}
+
+
+def test_other_denoisers_are_rows_and_their_delay_does_not_count(folders):
+    late = (
+        "import sys, soundfile, numpy as np; x, r = soundfile.read(sys.argv[1]); "
+        "x = x if x.ndim == 1 else x.mean(1); n = r // 50; "
+        "soundfile.write(sys.argv[2], np.r_[np.zeros(n), x[:-n]], r, subtype='FLOAT')"
+    )
+    command = shlex.join([sys.executable, "-c", late, "{in}", "{out}"])
+    pairs = find_pairs(folders / "noisy", folders / "clean")
+    systems = [UNPROCESSED, parse_outside(f"late={command}")]
+    found = score_models(pairs, systems, metrics=["si_sdr_db", "estoi"])
+    assert found.gaps == []
+    for clip in ("a.wav", "b.flac"):
+        noisy, delayed = (found.scores[name][clip] for name in (UNPROCESSED, "late"))
+        assert delayed["si_sdr_db"] == pytest.approx(noisy["si_sdr_db"], abs=0.3)
+    with pytest.raises(RtdenoiseError, match="'late' is given twice"):
+        score_models(pairs, [systems[1], systems[1]])
+
+
+def test_what_fails_is_a_named_gap(folders):
+    fails = parse_outside(f"bad={shlex.quote(sys.executable)} -c 1/0 {{in}} {{out}}")
+    soundfile.write(folders / "clean" / "a.wav", np.zeros(32_000), 16_000)
+    pairs = find_pairs(folders / "noisy", folders / "clean")
+    found = score_models(pairs, [UNPROCESSED, fails])
+    assert all(np.isnan(v) for clip in found.scores["bad"].values() for v in clip.values())
+    assert np.isnan(found.scores[UNPROCESSED]["a.wav"]["pesq_wb"])
+    assert np.isfinite(found.scores[UNPROCESSED]["b.flac"]["pesq_wb"])
+    assert sum("ZeroDivisionError" in gap for gap in found.gaps) == 2
+    assert any(gap.startswith("a.wav, noisy: pesq_wb") for gap in found.gaps)
+
+
+def test_without_references_dnsmos_is_left(folders):
+    pairs = find_pairs(folders / "noisy", None)
+    found = score_models(pairs, [UNPROCESSED], metrics=["dnsmos_ovrl", "dnsmos_p808"])
+    for clip in found.scores[UNPROCESSED].values():
+        assert all(1 <= value <= 5 for value in clip.values())
 
 
 def test_pairs_that_do_not_fit_are_named(folders):
