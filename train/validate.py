@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
+from rtdenoise.errors import RtdenoiseError
 from rtdenoise.metrics import pesq_wb, si_sdr_db
 from rtdenoise.stft import FloatArray
 from rtdenoise.train.augment import Augmentations
@@ -67,7 +68,7 @@ def _pesq(estimate: FloatArray, clean: FloatArray) -> float:
     """Return PESQ, or its lowest value where one side is silent and it has none."""
     try:
         return pesq_wb(estimate, clean)
-    except (ValueError, RuntimeError):
+    except RtdenoiseError:
         return 1.0
 
 
