@@ -17,6 +17,12 @@ SWITCH_S = 0.0005
 PRIORITY = -11
 """Nice value that sound servers take."""
 
+REALTIME_PRIORITY = 5
+"""Real-time priority that sound servers take, of 1 to 99."""
+
+MOST_PIECES = 25
+"""Whoever does so much work without a pause must not keep a processor from all others."""
+
 PATIENCE_S = 0.5
 """The worker looks for itself after so long without a callback."""
 
@@ -59,11 +65,17 @@ class Worker:
 
     def _run(self) -> None:
         try:
+            is_realtime = _schedule() == _REALTIME
             while not self._stopping:
                 self.wake.wait(PATIENCE_S)
                 self.wake.clear()
+                pieces = 0
                 while not self._stopping and self._pipeline.work():
-                    pass
+                    pieces += 1
+                    if is_realtime and pieces == MOST_PIECES:
+                        _set_schedule(_USUAL)
+                if is_realtime and pieces >= MOST_PIECES:
+                    _set_schedule(_REALTIME)
         except BaseException as error:
             self._error = error
 
@@ -74,25 +86,34 @@ def calm_interpreter() -> Iterator[None]:
 
     What exists by now is not looked through again, and nothing is collected but when
     :func:`collect` is called. Threads that start inside, the worker's and those of the audio
-    driver, have the priority of a sound server where the system lets users raise it.
+    driver, have the priority of a sound server where the system lets users raise it; where
+    it lets them, they go before all usual threads.
     """
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
     gc.disable()
-    usual = _prioritise()
+    priority, schedule = _raise_priority(), _schedule()
+    is_realtime = _set_schedule(_REALTIME)
     try:
         yield
     finally:
-        if usual is not None:
-            os.setpriority(os.PRIO_PROCESS, 0, usual)
+        if is_realtime:
+            _set_schedule(schedule)
+        if priority is not None:
+            os.setpriority(os.PRIO_PROCESS, 0, priority)
         gc.enable()
         gc.unfreeze()
         sys.setswitchinterval(interval)
 
 
-def _prioritise() -> int | None:
+def collect() -> None:
+    """Collect the little garbage that a live run makes: a fraction of a hop's time."""
+    gc.collect()
+
+
+def _raise_priority() -> int | None:
     """Raise the priority of this thread and those it starts; return what it was, or None."""
     if sys.platform == "win32":
         return None
@@ -104,6 +125,23 @@ def _prioritise() -> int | None:
     return usual
 
 
-def collect() -> None:
-    """Collect the little garbage that a live run makes: a fraction of a hop's time."""
-    gc.collect()
+def _schedule() -> tuple[int, int]:
+    """Return the scheduling policy and priority of this thread."""
+    if sys.platform != "linux":
+        return _USUAL
+    return os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+
+
+def _set_schedule(schedule: tuple[int, int]) -> bool:
+    """Set them for this thread and those it will start; return whether the system let us."""
+    if sys.platform != "linux":
+        return False
+    try:
+        os.sched_setscheduler(0, schedule[0], os.sched_param(schedule[1]))
+    except OSError:
+        return False
+    return True
+
+
+_USUAL = (0, 0)
+_REALTIME = (os.SCHED_RR, REALTIME_PRIORITY) if sys.platform == "linux" else (-1, 0)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from rtdenoise.worker import Worker, calm_interpreter, collect
+from rtdenoise.worker import MOST_PIECES, Worker, calm_interpreter, collect
 
 
 class Jobs:
@@ -65,3 +65,64 @@ def test_the_interpreter_is_calm_only_inside() -> None:
     assert gc.get_freeze_count() == 0
     assert sys.getswitchinterval() == before
     assert os.getpriority(os.PRIO_PROCESS, 0) == usual
+
+
+def schedules(jobs, count):
+    """The policies of the thread that works, piece by piece."""
+    found, work = [], jobs.work
+
+    def noting():
+        found.append(os.sched_getscheduler(0))
+        return work()
+
+    jobs.work = noting
+    jobs.left = count
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="policies are Linux's")
+def test_threads_go_first_where_the_system_lets_them(monkeypatch) -> None:
+    asked, policy = [], [os.SCHED_OTHER]
+
+    def set_policy(thread, wanted, parameter):
+        assert thread == 0
+        asked.append((wanted, parameter.sched_priority))
+        policy[0] = wanted
+
+    monkeypatch.setattr(os, "sched_setscheduler", set_policy)
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: policy[0])
+    monkeypatch.setattr(
+        os, "sched_getparam", lambda _: os.sched_param(5 * (policy[0] == os.SCHED_RR))
+    )
+    with calm_interpreter():
+        assert asked == [(os.SCHED_RR, 5)]
+        jobs = Jobs(0)
+        found = schedules(jobs, MOST_PIECES + 3)
+        with Worker(jobs) as worker:
+            worker.wake.set()
+            assert jobs.done.wait(20)
+            jobs.left = 0
+            jobs.done.clear()
+            worker.wake.set()
+            assert jobs.done.wait(20)
+    # Much work at once is done as a usual thread does it; after it, the next is first again.
+    first, usual = os.SCHED_RR, os.SCHED_OTHER
+    assert found[: MOST_PIECES + 5] == [first] * MOST_PIECES + [usual] * 4 + [first]
+    assert asked[-1] == (usual, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="policies are Linux's")
+def test_it_works_where_the_system_does_not(monkeypatch) -> None:
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    monkeypatch.setattr(os, "setpriority", refuse)
+    before = os.sched_getscheduler(0)
+    with calm_interpreter():
+        jobs = Jobs(2 * MOST_PIECES)
+        with Worker(jobs) as worker:
+            worker.wake.set()
+            assert jobs.done.wait(20)
+            worker.check()
+    assert os.sched_getscheduler(0) == before
