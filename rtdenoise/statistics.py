@@ -46,14 +46,40 @@ def bootstrap_mean(
     Raises:
         ValueError: ``level`` or ``resamples`` is out of range.
     """
+    given = np.fromiter(values, np.float64)
+    return bootstrap_ratio(given, np.ones(given.size), level, resamples, seed)
+
+
+def bootstrap_ratio(
+    counts: Iterable[float],
+    totals: Iterable[float],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Return the ratio of two sums over clips, such as a word error rate, and its interval.
+
+    Args:
+        counts: one for each clip, such as its errors; NaN where there is none.
+        totals: the same, such as its words.
+        level: as for :func:`bootstrap_mean`, like the rest.
+        resamples: how often the clips are drawn.
+        seed: of the draws.
+
+    Raises:
+        ValueError: ``level`` or ``resamples`` is out of range.
+    """
     if not 0 < level < 1 or resamples < 1:
         raise ValueError(f"level {level} or resamples {resamples} is out of range")
-    given = np.fromiter(values, np.float64)
-    known = given[~np.isnan(given)]
-    missing = given.size - known.size
-    if known.size == 0:
+    above, below = np.fromiter(counts, np.float64), np.fromiter(totals, np.float64)
+    known = ~np.isnan(above) & ~np.isnan(below)
+    missing = int(known.size - known.sum())
+    above, below = above[known], below[known]
+    if not below.any():
         return Interval(np.nan, np.nan, np.nan, 0, missing)
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(known.size, size=(resamples, known.size))
-    low, high = np.quantile(known[drawn].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(known.mean()), float(low), float(high), known.size, missing)
+    drawn = np.random.default_rng(seed).integers(below.size, size=(resamples, below.size))
+    totals_drawn = below[drawn].sum(axis=1)
+    ratios = above[drawn].sum(axis=1)[totals_drawn > 0] / totals_drawn[totals_drawn > 0]
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+    ratio = float(above.sum() / below.sum())
+    return Interval(ratio, float(low), float(high), below.size, missing)

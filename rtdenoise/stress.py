@@ -8,11 +8,11 @@ Samples may exceed full scale afterwards; keep them in floating point.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import gcd
 
 import numpy as np
-from scipy.signal import fftconvolve, firwin, kaiserord, resample_poly
+from scipy.signal import fftconvolve, firwin, kaiserord
 
+from rtdenoise.pairs import PairAudio, resampled
 from rtdenoise.stft import FloatArray
 
 LEVEL_DB = 15.0
@@ -31,21 +31,6 @@ EARLY_S = 0.05
 FIRST_REFLECTION_S = 0.002
 TALKER_SNR_DB = 5.0
 SEED = 1
-
-
-@dataclass(frozen=True, eq=False)
-class PairAudio:
-    """The samples of a noisy recording and of its clean reference.
-
-    Attributes:
-        noisy: float32 ``[samples]``, full scale 1.
-        clean: float32 ``[samples]``, aligned with ``noisy``.
-        rate: their sample rate in Hz.
-    """
-
-    noisy: FloatArray
-    clean: FloatArray
-    rate: int
 
 
 @dataclass(frozen=True)
@@ -91,14 +76,6 @@ def rms(samples: FloatArray) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
 
 
-def resampled(samples: FloatArray, rate: int, to_rate: int) -> FloatArray:
-    """Return float32 samples at another rate in Hz."""
-    if rate == to_rate:
-        return samples
-    common = gcd(rate, to_rate)
-    return np.asarray(resample_poly(samples, to_rate // common, rate // common), np.float32)
-
-
 def room_response(rt60_s: float, rate: int) -> FloatArray:
     """Return the impulse response of a made-up room.
 
@@ -126,7 +103,7 @@ def _level(gain_db: float) -> Condition:
     gain = np.float32(10 ** (gain_db / 20))
 
     def change(pair: PairAudio, _: PairAudio) -> PairAudio:
-        return replace(pair, noisy=gain * pair.noisy, clean=gain * pair.clean)
+        return replace(pair, noisy=gain * pair.noisy, clean=gain * pair.reference)
 
     return Condition(f"both at {gain_db:+g} dB", change)
 
@@ -134,7 +111,7 @@ def _level(gain_db: float) -> Condition:
 def _clipped(pair: PairAudio, _: PairAudio) -> PairAudio:
     peak = float(np.abs(pair.noisy).max(initial=0.0))
     gain = np.float32(10 ** (CLIPPING_DB / 20) / peak if peak > 0 else 1.0)
-    return replace(pair, noisy=np.clip(gain * pair.noisy, -1.0, 1.0), clean=gain * pair.clean)
+    return replace(pair, noisy=np.clip(gain * pair.noisy, -1.0, 1.0), clean=gain * pair.reference)
 
 
 def _low_passed(pair: PairAudio, _: PairAudio) -> PairAudio:
@@ -150,17 +127,17 @@ def _low_passed(pair: PairAudio, _: PairAudio) -> PairAudio:
         whole = fftconvolve(samples, low_pass)
         return np.asarray(whole[half : half + samples.size], np.float32)
 
-    return replace(pair, noisy=muffled(pair.noisy), clean=muffled(pair.clean))
+    return replace(pair, noisy=muffled(pair.noisy), clean=muffled(pair.reference))
 
 
 def _reverberant(rt60_s: float) -> Condition:
     def change(pair: PairAudio, _: PairAudio) -> PairAudio:
         response = room_response(rt60_s, pair.rate)
         early = response[: round(EARLY_S * pair.rate)]
-        noise = pair.noisy - pair.clean
+        noise = pair.noisy - pair.reference
 
         def heard(taps: FloatArray) -> FloatArray:
-            return np.asarray(fftconvolve(pair.clean, taps)[: noise.size], np.float32)
+            return np.asarray(fftconvolve(pair.reference, taps)[: noise.size], np.float32)
 
         return replace(pair, noisy=heard(response) + noise, clean=heard(early))
 
@@ -170,26 +147,26 @@ def _reverberant(rt60_s: float) -> Condition:
 def _at_rate(rate: int) -> Condition:
     def change(pair: PairAudio, _: PairAudio) -> PairAudio:
         noisy = resampled(pair.noisy, pair.rate, rate)
-        return PairAudio(noisy, resampled(pair.clean, pair.rate, rate), rate)
+        return PairAudio(noisy, resampled(pair.reference, pair.rate, rate), rate)
 
     return Condition(f"both at {rate / 1000:g} kHz", change)
 
 
 def _second_talker(pair: PairAudio, other: PairAudio) -> PairAudio:
-    voice = resampled(other.clean, other.rate, pair.rate)
+    voice = resampled(other.reference, other.rate, pair.rate)
     if not voice.any():
         return pair
     voice = np.resize(voice, pair.noisy.size)  # repeats a shorter one
-    gain = rms(pair.clean) / max(rms(voice), 1e-12) * 10 ** (-TALKER_SNR_DB / 20)
+    gain = rms(pair.reference) / max(rms(voice), 1e-12) * 10 ** (-TALKER_SNR_DB / 20)
     return replace(pair, noisy=pair.noisy + np.float32(gain) * voice)
 
 
 def _clean_alone(pair: PairAudio, _: PairAudio) -> PairAudio:
-    return replace(pair, noisy=pair.clean)
+    return replace(pair, noisy=pair.reference)
 
 
 def _noise_alone(pair: PairAudio, _: PairAudio) -> PairAudio:
-    return replace(pair, noisy=pair.noisy - pair.clean, clean=np.zeros_like(pair.clean))
+    return replace(pair, noisy=pair.noisy - pair.reference, clean=np.zeros_like(pair.reference))
 
 
 CONDITIONS: dict[str, Condition] = {

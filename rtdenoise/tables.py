@@ -5,22 +5,10 @@ from typing import TYPE_CHECKING
 
 from rtdenoise.bench import Bench
 from rtdenoise.denoiser import MAX_CHANNELS
-from rtdenoise.evaluate import Scores
 from rtdenoise.pacing import PacedBench
 
 if TYPE_CHECKING:
     from rtdenoise.loopback import Loopback  # which loads PortAudio
-
-
-def score_row(model: str, scores: Scores) -> dict[str, str]:
-    """Return mean scores as cells by column title."""
-    return {
-        "model": model,
-        "PESQ-WB": f"{scores['pesq_wb']:.2f}",
-        "ESTOI": f"{scores['estoi']:.3f}",
-        "SI-SDR dB": f"{scores['si_sdr_db']:.1f}",
-        "DNSMOS": f"{scores['dnsmos_ovrl']:.2f}",
-    }
 
 
 def bench_row(bench: Bench) -> dict[str, str]:

@@ -20,6 +20,9 @@ from rtdenoise.stft import FloatArray
 RATE_HZ = 16_000
 """The rate that the recogniser was trained at."""
 
+WORD_ERRORS, WORDS = "word_errors", "words"
+"""Names of a clip's two counts in scores; their rate is that of sums over clips."""
+
 _INSIDE = re.compile(r"(?<=[^\W_])'(?=[^\W_])|(?<=\d)[.,](?=\d)")
 """Marks that belong to a word: the apostrophe of "don't", the point of "3.5"."""
 
@@ -192,14 +195,23 @@ def _decode(decoder: Any, data: bytes) -> str:
     return "" if hypothesis is None else str(hypothesis.hypstr)
 
 
-@cache
-def _decoder() -> Any:
-    """Return the recogniser, which takes a second to load."""
+def check_recogniser() -> None:
+    """Raise :class:`RtdenoiseError` if the package ``pocketsphinx`` is missing."""
+    _sphinx()
+
+
+def _sphinx() -> Any:
     try:
-        sphinx = import_module("pocketsphinx")
+        return import_module("pocketsphinx")
     except ImportError as error:
         raise RtdenoiseError(
             "recognising words needs a package: pip install 'rtdenoise[eval]'"
         ) from error
+
+
+@cache
+def _decoder() -> Any:
+    """Return the recogniser, which takes a second to load."""
+    sphinx = _sphinx()
     # Limits on words and states a frame: noise makes a search without them four times slower.
     return sphinx.Decoder(samprate=RATE_HZ, cmn="live", maxhmmpf=3000, maxwpf=20, loglevel="FATAL")

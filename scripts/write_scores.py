@@ -8,6 +8,7 @@ the pairs are; the file of peers holds what other denoisers scored on them.
 
 import csv
 import json
+import math
 import re
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +16,13 @@ from typing import Annotated
 import typer
 
 from rtdenoise.bench import Bench, measure
-from rtdenoise.evaluate import UNPROCESSED, find_pairs, means, score_models
-from rtdenoise.metrics import METRICS
+from rtdenoise.evaluate import UNPROCESSED, means, score_models
+from rtdenoise.metrics import HEADLINE
 from rtdenoise.model import list_models, load_model
-from rtdenoise.tables import markdown, score_row
+from rtdenoise.pairs import find_pairs
+from rtdenoise.report import TITLES, cell, intervals
+from rtdenoise.statistics import Interval
+from rtdenoise.tables import markdown
 
 ROOT = Path(__file__).parents[1]
 RATES_HZ = (16_000, 48_000)
@@ -32,14 +36,17 @@ def main(
 ) -> None:
     """Score, measure and write."""
     pairs = find_pairs(noisy, clean)
-    scores = score_models(pairs, [UNPROCESSED, *list_models()]).scores
+    found = score_models(pairs, [UNPROCESSED, *list_models()])
+    for gap in found.gaps:
+        print(gap)
+    scores, by_system = found.scores, intervals(found)
     rows = []
     for name, clips in scores.items():
         mean = means(clips)
         measured = []
         if name != UNPROCESSED:
             measured = [measure(load_model(name), rate) for rate in RATES_HZ]
-        rows.append(score_row(name, mean) | cost_cells(measured))
+        rows.append(score_cells(name, by_system[name]) | cost_cells(measured))
         card = ROOT / "models" / name / "card.json"
         if card.exists():
             values = json.loads(card.read_text(encoding="utf-8"))
@@ -68,6 +75,17 @@ def main(
     print(markdown(rows))
 
 
+def score_cells(model: str, found: dict[str, Interval]) -> dict[str, str]:
+    """Return mean scores, and half of their intervals, as cells by column title."""
+    cells = {TITLES[metric][0]: known(metric, found[metric]) for metric in HEADLINE}
+    return {"model": model} | cells
+
+
+def known(metric: str, interval: Interval) -> str:
+    """Return a mean as a cell, with its interval if that is known."""
+    return cell(metric, interval, with_interval=not math.isnan(interval.low))
+
+
 def cost_cells(measured: list[Bench]) -> dict[str, str]:
     """Return latency and real-time factors as cells by column title."""
     cells = {"latency ms": "", **{rtf_title(rate): "" for rate in RATES_HZ}}
@@ -87,12 +105,18 @@ def read_peers(path: Path) -> list[dict[str, str]]:
     rows = []
     with path.open(encoding="utf-8", newline="") as file:
         for peer in csv.DictReader(file):
-            scores = {name: float(peer[name]) for name in METRICS}
-            row = score_row(f"*{peer['model']}*", scores) | cost_cells([])
+            found = {name: peer_interval(peer, name) for name in HEADLINE}
+            row = score_cells(f"*{peer['model']}*", found) | cost_cells([])
             row["latency ms"] = f"{float(peer['latency_ms']):.0f}"
             row[rtf_title(int(peer["rate_hz"]))] = f"{float(peer['rtf']):.3f}"
             rows.append(row)
     return rows
+
+
+def peer_interval(peer: dict[str, str], metric: str) -> Interval:
+    """Return a peer's score; its interval is NaN where only the mean was published."""
+    low, high = (float(peer[f"{metric}_{end}"] or "nan") for end in ("low", "high"))
+    return Interval(float(peer[metric]), low, high, 0, 0)
 
 
 if __name__ == "__main__":

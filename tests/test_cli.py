@@ -19,9 +19,11 @@ RATE_HZ = 16_000
 DEMO = Path(__file__).parents[1] / "examples" / "demo"
 
 
-def rtdenoise(*arguments, cwd=None, **options):
+def rtdenoise(*arguments, cwd=None, timeout=60, **options):
     command = [*MAIN, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=60, **options)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, timeout=timeout, **options
+    )
 
 
 def write(path, seed=0, seconds=0.5, rate=RATE_HZ, channels=1, **options):
@@ -303,6 +305,46 @@ def test_eval_prints_a_table_and_keeps_the_scores(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "OVRL" in done.stdout
     assert "PESQ" not in done.stdout
+
+
+def test_eval_shows_and_stresses(tmp_path):
+    for name in ("noisy", "clean"):
+        (tmp_path / name).mkdir()
+    voice, _ = soundfile.read(DEMO / "clean.flac", frames=2 * RATE_HZ)
+    for clip, noise_level in (("good.wav", 0.01), ("bad.wav", 0.1)):
+        noise = np.random.default_rng(1).normal(0, noise_level, voice.size)
+        soundfile.write(tmp_path / "clean" / clip, voice, RATE_HZ)
+        soundfile.write(tmp_path / "noisy" / clip, voice + noise, RATE_HZ)
+    said = tmp_path / "said.tsv"
+    said.write_text("good\tone two three\nbad\tone two three\n")
+    out = tmp_path / "report"
+    pairs = ("--noisy", tmp_path / "noisy", "--clean", tmp_path / "clean")
+    shown = ("--model", "specsub", "--out", out, "--pictures", "--html", "--html-clips", "1")
+    done = rtdenoise("eval", *pairs, *shown, "--stress", "--transcripts", said, timeout=240)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "WER %" in done.stdout
+    assert "second-talker" in done.stdout
+    files = {str(path.relative_to(out)) for path in out.rglob("*.*")}
+    kinds = [
+        f"{kind}.{suffix}" for kind in ("scores", "stress") for suffix in ("json", "csv", "md")
+    ]
+    assert files == {*kinds, "index.html", "pictures/good.wav.png", "pictures/bad.wav.png"}
+    page = (out / "index.html").read_text()
+    assert "second-talker" in page
+    assert "bad.wav" in page
+    assert "good.wav" not in page  # one clip was asked for, the worst
+    for lost in ("stress.csv", "index.html", "pictures/bad.wav.png"):
+        kept = {name for name in files if name != lost}
+        for name in kept:
+            (out / name).unlink(missing_ok=True)
+        (out / lost).write_text("mine")
+        check_refused(rtdenoise("eval", *pairs, *shown, "--stress"), lost, "--force")
+        assert (out / lost).read_text() == "mine"
+        (out / lost).unlink()
+    check_refused(rtdenoise("eval", *pairs, "--html"), "--out")
+    check_refused(rtdenoise("eval", *pairs[:2], "--stress"), "--clean")
+    said.write_text("other\tone\n")
+    check_refused(rtdenoise("eval", *pairs, "--transcripts", said), "no transcript", "bad")
 
 
 def table_row(text):

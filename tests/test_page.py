@@ -16,7 +16,7 @@ from rtdenoise.plot import draw_comparison
 RATE_HZ = 16_000
 SECONDS = 4.0
 TONES_HZ = {"noisy": 500, "wiener": 1_500, "clean": 3_000}
-SCORES = {"pesq_wb": 1.5, "estoi": 0.6, "si_sdr_db": 10.0, "dnsmos_ovrl": 2.5}
+SCORES = {"PESQ-WB": "1.50", "ESTOI": "0.600"}
 NASTY = """<b>"R&D" 'n'</b><!--clips-->"""
 
 # Lets the test hear what the page plays, from outside: whatever is sent to the loudspeaker.
@@ -61,7 +61,7 @@ def page_file(tmp_path_factory):
     }
     picture = BytesIO()
     draw_comparison(versions, RATE_HZ, picture)
-    scores = {"noisy": SCORES, "wiener": SCORES | {"pesq_wb": 2.25}}
+    scores = {"noisy": SCORES, "wiener": SCORES | {"PESQ-WB": "2.25"}}
     path = tmp_path_factory.mktemp("page") / "page.html"
     nasty = {NASTY if name == "wiener" else name: audio for name, audio in versions.items()}
     write_page(

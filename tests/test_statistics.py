@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rtdenoise.statistics import bootstrap_mean
+from rtdenoise.statistics import bootstrap_mean, bootstrap_ratio
 
 
 def test_two_values_have_the_binomial_interval():
@@ -61,3 +61,17 @@ def test_the_seed_fixes_the_interval():
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match="out of range"):
         bootstrap_mean([1.0], **wrong)
+
+
+def test_a_ratio_weighs_clips_by_their_totals():
+    # Clips of 1 error in 10 words and 9 in 30: drawn twice each, or once both.
+    found = bootstrap_ratio([1, 9, math.nan], [10, 30, 5])
+    assert found.mean == pytest.approx(10 / 40)
+    assert (found.low, found.high) == pytest.approx((1 / 10, 9 / 30))
+    assert (found.count, found.missing) == (2, 1)
+
+
+def test_a_ratio_to_nothing_is_a_gap():
+    assert math.isnan(bootstrap_ratio([0.0], [0.0]).mean)
+    # One clip of two has no words: draws of it alone do not count.
+    assert bootstrap_ratio([1.0, 0.0], [2.0, 0.0]).high == 0.5

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from rtdenoise.stress import (
-    CONDITIONS,
-    EARLY_S,
-    PairAudio,
-    level_reduction_db,
-    rms,
-    room_response,
-)
+from rtdenoise.pairs import PairAudio
+from rtdenoise.stress import CONDITIONS, EARLY_S, level_reduction_db, rms, room_response
 
 RATES_HZ = (16_000, 48_000)
 
