@@ -43,6 +43,9 @@ TITLES = {
 }
 """Title of each metric in tables, and its decimals."""
 
+MOST_DB = 100.0
+"""Beyond this a ratio is one of rounding errors: nothing is wrong at all."""
+
 Rows = list[dict[str, str]]
 """Cells by column title."""
 
@@ -148,6 +151,8 @@ def cell(metric: str, interval: Interval, with_interval: bool = True) -> str:
     decimals = TITLES[metric][1]
     if math.isnan(interval.mean):
         return "-"
+    if metric.endswith("_db") and interval.mean > MOST_DB:
+        return f">{MOST_DB:.0f}"
     mean = f"{interval.mean:.{decimals}f}"
     if not with_interval:
         return mean

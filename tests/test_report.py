@@ -109,6 +109,11 @@ def test_conditions_are_rows_and_what_has_no_speech_has_its_own_table(found):
     ]
 
 
+def test_a_ratio_of_rounding_errors_is_not_printed_as_a_figure():
+    found = Evaluation({"noisy": {"a": {"si_sdr_db": 221.0}, "b": {"si_sdr_db": 220.0}}})
+    assert score_rows(found)[0]["SI-SDR dB"] == ">100"
+
+
 def test_nothing_is_replaced_unasked(found, tmp_path):
     (tmp_path / "scores.csv").write_text("kept")
     with pytest.raises(RtdenoiseError, match="exists; use --force"):
