@@ -61,7 +61,7 @@ class Clip:
             noisy one, what each model made of it, the clean one.
         scores: by version, cells by column title, the same titles for all; a version may
             lack them.
-        picture: PNG, or None.
+        picture: WebP, or None.
     """
 
     name: str
@@ -170,7 +170,7 @@ def _clip(index: int, clip: Clip) -> str:
     )
     picture = ""
     if clip.picture is not None:
-        source = "data:image/png;base64," + b64encode(clip.picture).decode()
+        source = "data:image/webp;base64," + b64encode(clip.picture).decode()
         picture = (
             f'<div class="wide"><img src="{source}" decoding="async" '
             f'alt="Spectrograms, levels and gains of {escape(clip.name)}"></div>'

@@ -19,6 +19,9 @@ RANGE_DB = 70.0
 GAIN_RANGE_DB = 40.0
 """From no change, which is bright, down to dark."""
 
+WEBP_QUALITY = 85
+"""Of 100: fine lines stay legible."""
+
 COLOURS = ("#777777", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """Of the levels, which a colour-blind eye tells apart; the noisy input is grey."""
 
@@ -58,7 +61,8 @@ def draw_comparison(versions: dict[str, FloatArray], rate: int, target: Path | B
         versions: title of each, and its audio, float32 ``[samples]`` of one length; the
             first is the noisy one.
         rate: sample rate in Hz.
-        target: image to write, in the format of its suffix, or where to write a PNG.
+        target: image to write, in the format of its suffix, or where to write a WebP, which
+            takes a fifth of a PNG's room.
 
     Raises:
         RtdenoiseError: matplotlib is missing, or the image cannot be written.
@@ -135,12 +139,16 @@ def _name(panel: Any, title: str, colour: str = "black") -> None:
 def _save(figure: "Figure", target: Path | BinaryIO, dpi: int) -> None:
     """Write the picture at once, so that a failure leaves no part of it."""
     image = BytesIO()
-    suffix = target.suffix if isinstance(target, Path) else ".png"
+    suffix = target.suffix if isinstance(target, Path) else ".webp"
     try:
         with warnings.catch_warnings():
             # A title in a script that the font lacks shows boxes; that is warning enough.
             warnings.filterwarnings("ignore", message="Glyph")
-            figure.savefig(image, dpi=dpi, format=suffix.removeprefix(".") or "png")
+            if suffix == ".webp":  # other formats take no quality
+                quality = {"quality": WEBP_QUALITY}
+                figure.savefig(image, dpi=dpi, format="webp", pil_kwargs=quality)
+            else:
+                figure.savefig(image, dpi=dpi, format=suffix.removeprefix(".") or "png")
         if isinstance(target, Path):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(image.getvalue())

@@ -5,6 +5,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from matplotlib import image
+from PIL import Image
 
 from rtdenoise.errors import RtdenoiseError
 from rtdenoise.plot import draw_comparison, draw_spectrograms
@@ -68,7 +69,7 @@ def test_comparison_shows_what_is_gone_as_dark():
     for name, denoised in {"same": noisy, "less": noisy / 100}.items():
         file = BytesIO()
         draw_comparison({"noisy": noisy, name: denoised}, 16_000, file)
-        picture = image.imread(BytesIO(file.getvalue()))[:, :, :3]
+        picture = np.asarray(Image.open(file).convert("RGB")) / 255
         corner = picture[picture.shape[0] // 2 :, picture.shape[1] // 2 :]
         yellow = (corner[:, :, 0] > 0.9) & (corner[:, :, 1] > 0.8) & (corner[:, :, 2] < 0.3)
         shares[name] = yellow.mean()
