@@ -94,7 +94,7 @@ def evaluate(
     if out is not None:
         save_files(out, score_files(found))  # first, so that nothing later can lose them
     print(markdown(score_rows(found)))
-    for gap in found.gaps:
+    for gap in _shortened(found.gaps):
         complain(gap)
     if all(not _has_score(clips) for clips in found.scores.values()):
         raise RtdenoiseError("nothing could be scored; see above")
@@ -143,7 +143,7 @@ class _Plan:
             by_metric = stress_tables(harder)
             print(f"\n{text_of(by_metric)}")
             for name, evaluation in harder.items():
-                for gap in evaluation.gaps:
+                for gap in _shortened(evaluation.gaps):
                     complain(f"{name}: {gap}")
             tables |= {
                 f"{title} under harder conditions": rows for title, rows in by_metric.items()
@@ -165,6 +165,16 @@ class _Plan:
             shown = "all clips" if len(worst) == len(self.pairs) else f"the {len(worst)} worst"
             title = f"{len(self.pairs)} recordings; to hear: {shown}, the worst first"
             write_page(self.out / PAGE, title, tables, clips)
+
+
+def _shortened(gaps: list[str]) -> Iterator[str]:
+    """Return a line for each system and reason, however many clips it is about."""
+    clips: dict[str, list[str]] = {}
+    for gap in gaps:
+        clip, _, why = gap.partition(", ")
+        clips.setdefault(why, []).append(clip)
+    for why, (first, *more) in clips.items():
+        yield f"{first}{f' and {len(more)} more' if more else ''}, {why}"
 
 
 def _has_score(clips: dict[str, dict[str, float]]) -> bool:

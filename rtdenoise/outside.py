@@ -104,9 +104,9 @@ def denoise_outside(
         said = f": {last}" if last else ""
         if code != 0:
             ended = f"signal {-code}" if code < 0 else f"exit code {code}"
-            raise RtdenoiseError(f"{_shown(system)} failed on {path} with {ended}{said}")
+            raise RtdenoiseError(f"{_shown(system)} failed with {ended}{said}")
         if not files["out"].is_file():
-            raise RtdenoiseError(f"{_shown(system)} wrote no {{out}} for {path}{said}")
+            raise RtdenoiseError(f"{_shown(system)} wrote no {{out}}{said}")
         return _read_output(system, files["out"])
 
 

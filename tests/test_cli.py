@@ -298,6 +298,10 @@ def test_eval_prints_a_table_and_keeps_the_scores(tmp_path):
     scores = json.loads((out / "scores.json").read_text())["clips"]
     assert scores["copied"]["0.wav"]["pesq_wb"] == scores["noisy"]["0.wav"]["pesq_wb"]
     assert scores["specsub"]["0.wav"]["si_sdr_db"] > scores["noisy"]["0.wav"]["si_sdr_db"]
+    fails = f"{sys.executable} -c 1/0 {{in}} {{out}}"
+    done = rtdenoise("eval", *pairs, "--model", "specsub", "--cmd", f"bad={fails}")
+    (line,) = done.stderr.splitlines()  # a line for both clips
+    assert line.startswith("rtdenoise: 0.wav and 1 more, bad: all metrics: ")
     check_refused(rtdenoise("eval", *pairs, "--out", out), "exists", "--force")
     check_refused(rtdenoise("eval", *pairs, "--model", "nothing"), "nothing", "unknown")
     check_refused(rtdenoise("eval", *pairs, "--cmd", "tool"), "tool", "{in}")
