@@ -25,7 +25,7 @@ from rtdenoise.paths import FileError, container_for
 from rtdenoise.stft import FloatArray
 
 BLOCK_S = 1.0
-"""Seconds of audio held at a time."""
+"""Seconds of audio held at a time, if a model does not work on more at once."""
 
 BLOCK_SAMPLES = 1 << 19
 """Most samples, of all channels together, held at a time."""
@@ -99,13 +99,13 @@ def reading(source: Path) -> Iterator[AudioFile]:
         yield audio
 
 
-def blocks(audio: AudioFile, source: Path) -> Iterator[FloatArray]:
-    """Yield float32 ``[channels, samples]`` until the end.
+def blocks(audio: AudioFile, source: Path, seconds: float = BLOCK_S) -> Iterator[FloatArray]:
+    """Yield float32 ``[channels, samples]`` until the end, so long at most.
 
     Raises:
         FileError: the file is damaged or ends too early.
     """
-    size = max(1, min(round(BLOCK_S * audio.samplerate), BLOCK_SAMPLES // audio.channels))
+    size = max(1, min(round(seconds * audio.samplerate), BLOCK_SAMPLES // audio.channels))
     frames = 0
     while True:
         try:

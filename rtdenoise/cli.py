@@ -15,6 +15,7 @@ import typer
 from rtdenoise.cli_bench import bench_app
 from rtdenoise.cli_eval import evaluate
 from rtdenoise.cli_live import devices, live
+from rtdenoise.cli_options import DeviceOption, ModelOption
 from rtdenoise.cli_plot import plot
 from rtdenoise.errors import RtdenoiseError
 from rtdenoise.terminal import complain, progress_bar, silent_libraries, stoppable
@@ -85,10 +86,8 @@ def file(
             "Without it, NAME.denoised.EXT next to each input.",
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Name (see rtdenoise models) or folder of a model.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "cpu",
+    model: ModelOption = None,
+    device: DeviceOption = "cpu",
     limit_db: Annotated[
         float | None,
         typer.Option(

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rtdenoise.cli_options import DeviceOption
+
 if TYPE_CHECKING:
     from rtdenoise.model import Model
 
@@ -69,6 +71,47 @@ def latency(
     print(markdown([pacing_row(measure_paced(loaded, rate, seconds)) for loaded in _load(model)]))
 
 
+@bench_app.command()
+def streams(
+    model: Models = None,
+    rate: Rate = 16_000,
+    count: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--streams", help="Live streams to measure; repeatable. Default: 1, 16, 64, 256.", min=1
+        ),
+    ] = None,
+    device: DeviceOption = "cpu",
+    threads: Annotated[
+        int, typer.Option(help="Threads that share the batches, or the work around one.", min=1)
+    ] = 1,
+    seconds: Annotated[float, typer.Option(help="Seconds of each measurement.", min=0.01)] = 3.0,
+    most: Annotated[
+        int, typer.Option(help="Search for the largest number up to this; 0 for no search.", min=0)
+    ] = 10_000,
+) -> None:
+    """Measure a hop's work for many live streams, and find how many a device carries.
+
+    Streams are carried if their work takes no longer than a hop in 99 of 100 hops.
+    Streams of a model whose work comes in bursts have theirs at different hops, as callers have.
+    """
+    from rtdenoise.capacity import measure_streams, most_streams
+    from rtdenoise.tables import markdown, most_row, streams_row
+
+    loaded = _load(model, device)
+    numbers = count or [1, 16, 64, 256]
+    rows = [
+        streams_row(measure_streams(one, rate, number, threads=threads, seconds=seconds))
+        for one in loaded
+        for number in numbers
+    ]
+    print(markdown(rows))
+    if most:
+        found = [most_streams(one, rate, most, threads=threads, precision=0.02) for one in loaded]
+        rows = [most_row(*pair, rate, most) for pair in zip(loaded, found, strict=True)]
+        print("\n" + markdown(rows))
+
+
 def _round_trips(
     names: list[str] | None, rate: int, seconds: float, source: str, sink: str
 ) -> None:
@@ -82,8 +125,8 @@ def _round_trips(
     print(markdown([loopback_row(one) for one in measured]))
 
 
-def _load(names: list[str] | None) -> "list[Model]":
+def _load(names: list[str] | None, device: str = "cpu") -> "list[Model]":
     """Load all models first, so that a misspelt name is told before minutes have passed."""
     from rtdenoise.model import list_models, load_model
 
-    return [load_model(name) for name in names or list_models()]
+    return [load_model(name, device) for name in names or list_models()]

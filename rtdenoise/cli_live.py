@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rtdenoise.cli_options import DeviceOption, ModelOption
 from rtdenoise.errors import RtdenoiseError
 
 
@@ -24,10 +25,8 @@ def live(
     sink: Annotated[
         str, typer.Option("--out", help="Device that plays: index, (part of a) name, or speakers.")
     ] = "speakers",
-    model: Annotated[
-        str | None, typer.Option(help="Name (see rtdenoise models) or folder of a model.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "cpu",
+    model: ModelOption = None,
+    device: DeviceOption = "cpu",
     limit_db: Annotated[
         float | None,
         typer.Option(

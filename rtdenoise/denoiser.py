@@ -1,30 +1,17 @@
 """Denoises a stream of samples block by block, or a whole array at once."""
 
-import math
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from rtdenoise.errors import RtdenoiseError
+from rtdenoise.errors import AudioError as AudioError
+from rtdenoise.frontend import FrontEnd, check_type, finite
 from rtdenoise.model import DEFAULT_MODEL, Model, load_model
-from rtdenoise.stft import Analysis, ComplexArray, FloatArray, Synthesis, check_rate
+from rtdenoise.stft import FloatArray, check_rate
 
 MAX_CHANNELS = 64
 """More than this is taken for an array lying on its side."""
-
-HOPS_PER_STEP = 64
-"""Hops worked on at once: enough to spread the cost of a call, few enough to stay in cache."""
-
-HIGH_BAND_BINS = 40
-"""The gain above a model's highest bin is the mean of its gains over this many bins below."""
-
-LARGEST_SAMPLE = 1e6
-"""Samples beyond this are damage; squared and summed they would overflow."""
-
-
-class AudioError(RtdenoiseError, ValueError):
-    """Audio has the wrong shape, type or rate."""
 
 
 class Denoiser:
@@ -73,8 +60,6 @@ class Denoiser:
             raise AudioError(str(error)) from error
         self.model = model if isinstance(model, Model) else load_model(model, device)
         self.channels = channels
-        self.limit_db = limit_db
-        self.mix = mix
         config = self.model.config
         self._hop = config.hop_samples(self.rate)
         if self._hop * self.out_rate != config.hop_samples(self.out_rate) * self.rate:
@@ -82,9 +67,9 @@ class Denoiser:
                 f"a hop of {config.hop_ms:g} ms is not whole at {self.rate} or {self.out_rate} Hz; "
                 "use one rate for both"
             )
-        self._bins = config.bins(self.rate)
-        self._analysis = Analysis(config, self.rate, channels)
-        self._synthesis = Synthesis(config, self.out_rate, channels)
+        self._end = FrontEnd(self.model, self.rate, self.out_rate, channels)
+        self.limit_db = limit_db
+        self.mix = mix
         self._state = self.model.start(channels)
         self.reset()
 
@@ -94,27 +79,20 @@ class Denoiser:
 
         Set it to None for the limit of the model's card.
         """
-        return self._limit_db
+        return self._end.gains.limit_db(0)
 
     @limit_db.setter
     def limit_db(self, value: float | None) -> None:
-        if value is None:
-            value = math.inf if self.model.card.limit_db is None else self.model.card.limit_db
-        if not value >= 0:
-            raise AudioError(f"limit_db {value} must be 0 or more")
-        self._limit_db = value
-        self._least_gain = 10 ** (-value / 20)
+        self._end.gains.set_limit_db(value)
 
     @property
     def mix(self) -> float:
         """Share of the denoised signal in the output; may change at any time."""
-        return self._mix
+        return self._end.gains.mix(0)
 
     @mix.setter
     def mix(self, value: float) -> None:
-        if not 0 <= value <= 1:
-            raise AudioError(f"mix {value} must be between 0 and 1")
-        self._mix = value
+        self._end.gains.set_mix(value)
 
     @property
     def latency_samples(self) -> int:
@@ -129,10 +107,8 @@ class Denoiser:
 
     def reset(self) -> None:
         """Forget the signal so far, as if newly made."""
-        self._analysis.reset()
-        self._synthesis.reset()
+        self._end.reset()
         self._state.reset()
-        self._waiting = np.empty((self.channels, 0, self._bins), np.complex64)
         self._taken = self._given = 0
         self._ndim = 1 if self.channels == 1 else 2
 
@@ -158,7 +134,7 @@ class Denoiser:
         samples = self._checked(array)
         self._ndim = array.ndim
         self._taken += samples.shape[1]
-        chunk = HOPS_PER_STEP * self._hop
+        chunk = self.model.frames_per_step * self._hop
         if samples.shape[1] <= chunk:
             clean = self._advance(samples)
         else:
@@ -181,11 +157,7 @@ class Denoiser:
 
     def _checked(self, array: npt.NDArray[np.generic]) -> FloatArray:
         """Return the block as finite float32 ``[channels, samples]``."""
-        if array.dtype.kind != "f":
-            raise AudioError(
-                f"audio is {array.dtype}; it must be floating point with full scale 1 "
-                "(divide int16 by 32768)"
-            )
+        check_type(array)
         if array.ndim == 1 and self.channels == 1:
             array = array[np.newaxis]
         if array.ndim != 2 or array.shape[0] != self.channels:
@@ -193,71 +165,15 @@ class Denoiser:
                 f"audio has shape {array.shape}; it must be [channels, samples] with "
                 f"{self.channels} channel(s) (transpose what soundfile reads)"
             )
-        samples = array.astype(np.float32, copy=False)
-        if samples.size and not np.abs(samples).max() <= LARGEST_SAMPLE:  # NaN fails it too
-            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-            samples = samples.clip(-LARGEST_SAMPLE, LARGEST_SAMPLE)
-        return samples
+        return finite(array)
 
     def _advance(self, samples: FloatArray) -> FloatArray:
         """Take samples through analysis, model, gain and synthesis."""
-        spectrum = self._analysis.push(samples)
+        spectrum = self._end.analyse(samples)
         if spectrum.shape[1] == 0:
             return np.empty((self.channels, 0), np.float32)
-        gain, self._state = self.model.step(self._for_model(spectrum), self._state)
-        lookahead = self.model.lookahead_frames
-        if lookahead:
-            spectrum = np.concatenate((self._waiting, spectrum), axis=1)
-            ready = max(0, spectrum.shape[1] - lookahead)
-            self._waiting = spectrum[:, ready:]
-            spectrum, gain = spectrum[:, :ready], gain[:, gain.shape[1] - ready :]
-        return self._synthesis.push(self._for_output(spectrum * self._for_spectrum(gain)))
-
-    def _for_model(self, spectrum: ComplexArray) -> ComplexArray:
-        """Return the model's bins of the spectrum; those above half the rate are zero."""
-        missing = self.model.bins - self._bins
-        if missing <= 0:
-            return spectrum[:, :, : self.model.bins]
-        return np.pad(spectrum, ((0, 0), (0, 0), (0, missing)))
-
-    def _for_output(self, spectrum: ComplexArray) -> ComplexArray:
-        """Return the spectrum with the bins of the output's rate: cut, or filled with zeros."""
-        missing = self.model.config.bins(self.out_rate) - self._bins
-        if missing <= 0:
-            return spectrum[:, :, : self._bins + missing]
-        padded = np.pad(spectrum, ((0, 0), (0, 0), (0, missing)))
-        # The highest bin stood for its mirror image too, which has a bin of its own now.
-        padded[:, :, self._bins - 1] *= 0.5
-        return padded
-
-    def _for_spectrum(self, gain: FloatArray | ComplexArray) -> FloatArray | ComplexArray:
-        """Return the gain for every bin of the spectrum, with limit and mix applied."""
-        above = self._bins - self.model.bins
-        if above > 0:
-            high = np.abs(gain[:, :, -HIGH_BAND_BINS:]).mean(axis=2, keepdims=True)
-            gain = np.concatenate((gain, np.repeat(high, above, axis=2)), axis=2)
-        elif above < 0:
-            gain = gain[:, :, : self._bins]
-        if self._least_gain > 0.0:
-            gain = limited(gain, np.float32(self._least_gain))
-        if self._mix < 1.0:
-            gain = gain * np.float32(self._mix) + np.float32(1.0 - self._mix)
-        return gain
-
-
-def limited(gain: FloatArray | ComplexArray, least: np.float32) -> FloatArray | ComplexArray:
-    """Return the gain with a magnitude of ``least`` or more.
-
-    The smaller a complex gain is, the less its phase means; so what is raised to the
-    limit turns towards the phase of the input, which a gain of 0 gets wholly.
-    """
-    if not np.iscomplexobj(gain):
-        return np.maximum(gain, least)
-    size = np.abs(gain)
-    turned = gain + np.maximum(least - size, 0)
-    # The two can cancel; then the phase of the input is as good as any.
-    turned[turned == 0] = least
-    return np.where(size < least, turned * (least / np.abs(turned)), gain)
+        gain, self._state = self.model.step(spectrum, self._state)
+        return self._end.synthesise(gain)
 
 
 def denoise(

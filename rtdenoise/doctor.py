@@ -91,9 +91,11 @@ def _measured(model: Model, trained: bool) -> str:
             f"noise is lowered by {drop_db:z.1f} dB; it must be {LEAST_DROP_DB:.1f} dB or more"
         )
     paced = measure_paced(model, TEST_RATE_HZ, TEST_S)
+    every = model.hops_per_burst
+    bursts = "" if every == 1 else f" (it works at one in {every}, which live use allows for)"
     return (
         f"real-time factor {factor:.3f}, paced p99 {paced.p99_ms:.2f} ms of a "
-        f"{paced.hop_ms:g} ms hop, {paced.missed} of {paced.hops} hops missed, "
+        f"{paced.hop_ms:g} ms hop, {paced.missed} of {paced.hops} hops missed{bursts}, "
         f"noise lowered by {drop_db:z.0f} dB"
     )
 
@@ -112,6 +114,7 @@ def report(tests: Sequence[SelfTest] | None = None) -> str:
         "NumPy": lambda: np.__version__,
         "ONNX Runtime": _onnxruntime,
         "CUDA": _cuda,
+        "TensorRT": _tensorrt,
         "sounddevice": _sounddevice,
         "soundfile": _soundfile,
     }
@@ -160,9 +163,16 @@ def _onnxruntime() -> str:
 
 
 def _cuda() -> str:
-    from rtdenoise.onnx_model import cuda_problem
+    from rtdenoise.gpu import cuda_problem
 
     problem = cuda_problem()
+    return "can be used" if problem is None else f"cannot be used: {problem}"
+
+
+def _tensorrt() -> str:
+    from rtdenoise.gpu import cuda_problem, tensorrt_problem
+
+    problem = cuda_problem() or tensorrt_problem()
     return "can be used" if problem is None else f"cannot be used: {problem}"
 
 

@@ -49,7 +49,9 @@ class Elastic:
         self._levels.clear()
         self._left = self._recover_pieces
 
-    def push(self, piece: FloatArray, excess_samples: int, hurry: bool = False) -> FloatArray:
+    def push(
+        self, piece: FloatArray, excess_samples: int, hurry: bool = False, keep: bool = False
+    ) -> FloatArray:
         """Take a piece and return what to play.
 
         Args:
@@ -57,14 +59,16 @@ class Elastic:
             excess_samples: by how much the delay is too long, beyond what is removed
                 already; negative if it is too short.
             hurry: splice here, however loud it is.
+            keep: leave out no whole piece now: all that there is will be needed.
 
         Returns:
             float32 ``[channels, samples]``: the piece, nothing, or more.
         """
         quiet = self._is_quiet(piece, excess_samples) or hurry
+        may_drop = quiet and not keep
         last = self._last
         if self._held and last is not None:
-            if quiet and excess_samples >= piece.shape[1]:  # the one held leads past this too
+            if may_drop and excess_samples >= piece.shape[1]:  # the one held leads past this too
                 self.removed_samples += piece.shape[1]
                 self.dropped_samples += piece.shape[1]
                 return piece[:, :0]
@@ -76,7 +80,7 @@ class Elastic:
             self.dropped_samples += cut
             return _overlapped(last, piece, cut)
         self._last = piece
-        if quiet and excess_samples >= self.tolerance_samples:
+        if may_drop and excess_samples >= self.tolerance_samples:
             self._held = True
             self.removed_samples += piece.shape[1]
             return piece[:, :0]

@@ -1,4 +1,4 @@
-"""The error that a user can mend."""
+"""The errors that a user can mend."""
 
 
 class RtdenoiseError(Exception):
@@ -7,3 +7,7 @@ class RtdenoiseError(Exception):
     The message is one line that says what is wrong and what to do. The command line
     prints it and exits with code 2; every other exception is a defect of the program.
     """
+
+
+class AudioError(RtdenoiseError, ValueError):
+    """Audio has the wrong shape, type or rate."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtdenoise.audiofile import blocks, encoding_for, reading, writing
+from rtdenoise.audiofile import BLOCK_S, blocks, encoding_for, reading, writing
 from rtdenoise.denoiser import AudioError, Denoiser
 from rtdenoise.model import Model
 from rtdenoise.paths import FileError, check_target
@@ -78,7 +78,8 @@ def denoise_file(
             raise FileError(f"{source}: {error}; convert it first") from error
         denoiser.limit_db, denoiser.mix = limit_db, mix
         with writing(target, encoding_for(audio, source, target), audio) as write:
-            for block in blocks(audio, source):
+            at_once_s = model.frames_per_step * model.config.hop_ms / 1000
+            for block in blocks(audio, source, max(BLOCK_S, at_once_s)):
                 replaced += block.size - int(np.count_nonzero(np.isfinite(block)))
                 write(denoiser.process(block))
                 frames += block.shape[1]

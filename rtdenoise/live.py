@@ -15,7 +15,7 @@ from rtdenoise.controls import Controls
 from rtdenoise.denoiser import AudioError, Denoiser
 from rtdenoise.devices import Device, DeviceError, find_device, refresh
 from rtdenoise.display import Display
-from rtdenoise.fitting import WARM_UP_S, advice, warm_up
+from rtdenoise.fitting import WARM_UP_S, advice, hop_time_s, keeping_up, warm_up
 from rtdenoise.keys import Keys
 from rtdenoise.meters import Delay, Snapshot
 from rtdenoise.model import Model
@@ -101,7 +101,9 @@ class LiveRun:
             stack.callback(self._pipeline.finish)
             stack.enter_context(calm_interpreter())
             stack.enter_context(self._signals())
-            worker = self._worker = stack.enter_context(Worker(self._pipeline))
+            has_bursts = self._cost.burst_ms > 0
+            worker = Worker(self._pipeline, has_bursts=has_bursts)
+            self._worker = stack.enter_context(worker)
             stack.callback(self._close)
             keys = stack.enter_context(Keys())
             self._streams = Streams(self._setting, self._pipeline, worker.wake)
@@ -114,6 +116,8 @@ class LiveRun:
         source, sink = find_device(options.input, "input"), find_device(options.output, "output")
         in_rate = round(options.in_rate or source.rate_hz)
         out_rate = round(options.out_rate or options.in_rate or sink.rate_hz)
+        asked, self._model = self._model, keeping_up(self._model, options.channels)
+        self._is_fitted = asked is not self._model
         self._denoiser = denoiser = Denoiser(
             in_rate,
             self._model,
@@ -143,12 +147,13 @@ class LiveRun:
             rates = (in_rate, out_rate)
             recorder = Recorder(*options.record, rates, options.channels, options.force)
             stack.enter_context(recorder)
-        self._factor = warm_up(denoiser, WARM_UP_S)
+        self._cost = warm_up(denoiser, WARM_UP_S)
         self._pipeline = Pipeline(
             denoiser,
             in_block=block,
             out_block=self._setting.out_block,
             cushion_ms=CUSHION_HOPS[options.latency] * hop_ms,
+            burst_ms=self._cost.burst_ms,
             duplex=self._setting.is_duplex,
             recorder=recorder,
         )
@@ -159,7 +164,13 @@ class LiveRun:
             float("inf") if self._options.duration_s is None else self._options.duration_s
         )
         garbage = begin
-        self._warn_if_slow(self._factor)
+        if self._is_fitted:
+            self._display.note(
+                f"{self._model.card.name}: runs every {self._model.hops_per_burst} hops, "
+                f"as often as this machine keeps up with: {self._pipeline.nominal_ms:.0f} ms of "
+                "delay besides the devices (--model NAME@N chooses)"
+            )
+        self._warn_if_slow(self._cost.factor)
         while True:
             now = time.monotonic()
             self._worker.check()
@@ -221,8 +232,9 @@ class LiveRun:
 
     def _snapshot(self, elapsed_s: float) -> Snapshot:
         pipeline, streams, denoiser = self._pipeline, self._streams, self._denoiser
-        times_ms = 1000 * np.array(list(pipeline.hop_times_s) or [0.0])
-        p50_ms, p99_ms = np.percentile(times_ms, (50, 99))
+        times_s = list(pipeline.hop_times_s) or [0.0]
+        p50_ms = 1000 * hop_time_s(times_s, self._model.hops_per_burst)
+        p99_ms = 1000 * float(np.percentile(times_s, 99))
         delay_ms = pipeline.delay_ms
         algorithm_ms = min(denoiser.latency_ms, delay_ms)
         input_peak_db, output_peak_db = pipeline.levels.peaks_db
@@ -242,8 +254,8 @@ class LiveRun:
                 device_out_ms=0.0 if streams is None else streams.device_out_ms,
             ),
             nominal_ms=pipeline.nominal_ms,
-            compute_p50_ms=float(p50_ms),
-            compute_p99_ms=float(p99_ms),
+            compute_p50_ms=p50_ms,
+            compute_p99_ms=p99_ms,
             hop_ms=self._model.config.hop_ms,
             underruns=pipeline.counts.underruns,
             overruns=pipeline.counts.overruns,

@@ -3,6 +3,7 @@
 import json
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -36,6 +37,17 @@ class State:
         """Forget everything."""
         for array in self.arrays.values():
             array[...] = 0
+
+    def reset_rows(self, rows: Iterable[int]) -> None:
+        """Forget some streams: they begin anew, the others go on."""
+        numbers = list(rows)
+        for array in self.arrays.values():
+            array[numbers] = 0
+
+    def copy_row(self, source: "State", row: int) -> None:
+        """Make the first stream what one of another state of the same model is."""
+        for name, array in self.arrays.items():
+            array[0] = source.arrays[name][row]
 
 
 @dataclass(frozen=True)
@@ -88,9 +100,11 @@ class Model(ABC):
 
     Attributes:
         card: what the model says of itself.
+        device: what computes it: ``cpu``, ``cuda``, ``cuda:N``.
     """
 
     card: Card
+    device: str = "cpu"
 
     @property
     def config(self) -> StftConfig:
@@ -101,6 +115,19 @@ class Model(ABC):
     def lookahead_frames(self) -> int:
         """How many frames later than its spectrum a gain comes out of :meth:`step`."""
         return self.card.lookahead_frames
+
+    @property
+    def frames_per_step(self) -> int:
+        """Frames to give at once where there are many.
+
+        Enough to spread the cost of a call, few enough to stay in cache.
+        """
+        return 64
+
+    @property
+    def hops_per_burst(self) -> int:
+        """One frame of so many has nearly all the work; 1 where all cost the same."""
+        return 1
 
     @property
     def bins(self) -> int:
@@ -154,27 +181,46 @@ def load_model(name: str | Path = DEFAULT_MODEL, device: str = "cpu") -> Model:
 
     Args:
         name: one of :func:`list_models`, or a folder with ``model.onnx`` and ``card.json``.
-        device: ``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for CUDA where it works.
+            ``NAME@N`` has a patch model run its network every N hops, for a latency of N - 1
+            hops beyond the window; without, it does so as often as its card says.
+        device: ``cpu``, ``cuda``, ``cuda:N``, ``auto`` for CUDA where it works, or
+            ``tensorrt``, ``tensorrt:N``.
 
     Raises:
-        ModelError: there is no such model, or it cannot run on that device.
+        ModelError: there is no such model, or it cannot run on that device or that often.
     """
     from rtdenoise.classical import CLASSICAL_MODELS
 
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise ModelError(f"device {device!r} is unknown; use cpu, cuda, cuda:N or auto")
+    if not re.fullmatch(r"auto|cpu|(cuda|tensorrt)(:\d+)?", device):
+        raise ModelError(f"device {device!r} is unknown; use auto, cpu, cuda, cuda:N or tensorrt")
     if str(name) in CLASSICAL_MODELS:
         return CLASSICAL_MODELS[str(name)]()
-    is_name = isinstance(name, str) and (_shipped() / name / "card.json").is_file()
-    folder = _shipped() / name if is_name else Path(name)
-    if not (folder / "card.json").is_file():
+    folder, emit_frames = _folder(name), None
+    spec = re.fullmatch(r"(.+)@(\d+)", str(name)) if folder is None else None
+    if spec is not None:  # a folder's own name may have an @, too
+        folder, emit_frames = _folder(type(name)(spec[1])), int(spec[2])
+    is_patch_model = folder is not None and "patch" in Card.read(folder / "card.json").details
+    if spec is not None and not is_patch_model and (folder or spec[1] in CLASSICAL_MODELS):
+        raise ModelError(f"{name}: {spec[1]} is no patch model; leave out @{emit_frames}")
+    if folder is None:
         raise ModelError(
             f"model {str(name)!r} is unknown; use one of {', '.join(list_models())}, "
             "or a folder with model.onnx and card.json"
         )
+    if is_patch_model:
+        from rtdenoise.patch_model import PatchModel
+
+        return PatchModel(folder, device, emit_frames)
     from rtdenoise.onnx_model import OnnxModel
 
     return OnnxModel(folder, device)
+
+
+def _folder(name: str | Path) -> Path | None:
+    """Return the folder of a trained model, or None."""
+    is_name = isinstance(name, str) and (_shipped() / name / "card.json").is_file()
+    folder = _shipped() / name if is_name else Path(name)
+    return folder if (folder / "card.json").is_file() else None
 
 
 def zero_state(shapes: dict[str, tuple[int, ...]]) -> State:

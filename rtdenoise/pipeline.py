@@ -60,6 +60,8 @@ class Pipeline:
         in_block: samples of an input callback.
         out_block: samples of an output callback.
         cushion_ms: margin to hold.
+        burst_ms: what the hop takes that has the work of many, for a model whose work is
+            uneven; 0 for others. It is held besides the cushion.
         duplex: whether one callback serves both input and output. Two callbacks have clocks
             of their own: one that was first comes second one day, which costs a block's
             margin at once, so the cushion is a block larger.
@@ -80,6 +82,7 @@ class Pipeline:
         out_block: int,
         cushion_ms: float,
         duplex: bool,
+        burst_ms: float = 0.0,
         recorder: Recorder | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -101,12 +104,14 @@ class Pipeline:
         self.counts = Counts()
         self.levels = Levels()
         self.hop_times_s: deque[float] = deque(maxlen=KEPT_HOPS)
-        self._cushion = round(cushion_ms * self._out_rate / 1000) + (0 if duplex else out_block)
+        held_ms = cushion_ms + burst_ms
+        self._cushion = round(held_ms * self._out_rate / 1000) + (0 if duplex else out_block)
+        self._burst_s = burst_ms / 1000
         # Blocks that are no whole hops leave part of a hop waiting.
         rest = self._hop - math.gcd(in_block, self._hop)
         self._waiting = in_block + rest
-        inside = denoiser.latency_samples - self._hop
-        self._start_samples = out_block + self._out_samples(inside + rest)
+        self._full_inside = denoiser.latency_samples - self._hop
+        self._start_samples = out_block + self._out_samples(self._full_inside + rest)
         self.restart()
 
     @property
@@ -145,6 +150,7 @@ class Pipeline:
         self._captured = self._played = self._behind = self._starved = False
         self._captured_at = self._started_at = self._clock()
         self._inside = 0  # samples at the input's rate between the rings
+        self._in_burst = 0  # samples of the hop that has the work of many, while it is done
         self._elastic.forget()
         self._removed = self._elastic.removed_samples
         silence = np.zeros((self._denoiser.channels, self._start_samples + self._cushion))
@@ -190,8 +196,9 @@ class Pipeline:
             if not starved:
                 self.counts.underruns += 1
                 self._underrun_times.append(self._clock())
-        late = self._out_samples(max(0, self._inbox.readable - self._waiting))
-        self._margins.append(self._outbox.readable + late + self._removed)
+        undone = self._inbox.readable + self._in_burst
+        late = self._out_samples(max(0, undone - self._waiting))
+        self._margins.append(self._outbox.readable + late + self._removed - self._lent())
         inside = self._inbox.readable + self._inside
         age = (self._clock() - self._captured_at) * self._out_rate
         self._delays.append(age + self._out_samples(inside) + self._outbox.readable)
@@ -212,22 +219,27 @@ class Pipeline:
             whether there was work.
         """
         if self._is_starting:
-            self._inbox.discard(max(0, self._inbox.readable - self._waiting - self._hop))
+            usual = self._waiting + self._hop + math.ceil(self._burst_s * self._in_rate)
+            self._inbox.discard(max(0, self._inbox.readable - usual))
         backlog = self._inbox.readable
-        full = self._cushion + self._out_block + 2 * self._out_hop
+        full = self._cushion + self._out_block + 2 * self._out_hop + self._lent()
         if backlog < self._hop or self._outbox.readable > full:
             return False
         if backlog < STALL_S * self._in_rate:
             self._behind = False
-        elif not self._behind:
+        elif not self._behind and backlog >= (STALL_S + self._burst_s) * self._in_rate:
             self._behind = True
             self.counts.stalls += 1
         begin = time.perf_counter()
         self._inside += self._hop
+        # A burst is late by plan, and the cushion has its time: all of what waits for it is no
+        # less of a margin. Other work that takes so long that a callback sees it does lessen it.
+        self._in_burst = self._hop if self._burst_s else 0
         self._inbox.read(self._input)
         clean = self._denoiser.process(self._input)
         for start in range(0, clean.shape[1], half := -(-self._out_hop // 2)):
             self._send(clean[:, start : start + half])
+        self._in_burst = 0
         self._inside -= clean.shape[1] * self._in_rate // self._out_rate
         self.levels.hear(self._input, clean)
         if self._recorder is not None:
@@ -238,7 +250,10 @@ class Pipeline:
     def _send(self, piece: FloatArray) -> None:
         """Put a piece of clean sound into the ring, or what the delay makes of it."""
         elastic = self._elastic
-        out = elastic.push(piece, self._excess_samples(), hurry=self._is_starting)
+        # While it catches up, too, there must be enough to carry over the next burst.
+        keep = self._burst_s > 0 and self._outbox.readable < self._cushion
+        excess = self._excess_samples()
+        out = elastic.push(piece, excess, hurry=self._is_starting, keep=keep)
         # A callback may look at any moment. In this order it sees no margin too small.
         self._removed = max(self._removed, elastic.removed_samples)
         self._outbox.write(out)
@@ -266,8 +281,14 @@ class Pipeline:
         if not chronic or self._behind:
             return False
         self._underrun_times.clear()
-        self._cushion += self._out_hop // 2
+        # Bursts that are too long for their reserve are so by a share of their time.
+        burst = round(self._burst_s * self._out_rate)
+        self._cushion += max(self._out_hop // 2, burst // 4)
         return True
+
+    def _lent(self) -> int:
+        """Return what the output has at first because the model does not hold as much yet."""
+        return self._out_samples(max(0, self._full_inside - self._inside))
 
     def _out_samples(self, in_samples: int) -> int:
         """Return as many samples at the output's rate."""

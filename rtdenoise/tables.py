@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rtdenoise.bench import Bench
-from rtdenoise.denoiser import MAX_CHANNELS
+from rtdenoise.capacity import CORE_STREAMS, StreamsBench
+from rtdenoise.model import Model
 from rtdenoise.pacing import PacedBench
 
 if TYPE_CHECKING:
@@ -26,8 +27,37 @@ def bench_row(bench: Bench) -> dict[str, str]:
 
 def throughput_row(bench: Bench, streams: int) -> dict[str, str]:
     """Return measurements, and the streams that one core carries, as cells by column title."""
-    beyond = "+" if streams == MAX_CHANNELS else ""  # more were not tried
-    return bench_row(bench) | {"streams/core": f"{streams}{beyond}"}
+    return bench_row(bench) | {"streams/core": up_to(streams, CORE_STREAMS)}
+
+
+def up_to(number: int, most: int) -> str:
+    """Return a number with a plus if more were not tried."""
+    return f"{number}{'+' if number == most else ''}"
+
+
+def streams_row(bench: StreamsBench) -> dict[str, str]:
+    """Return measurements of many live streams as cells by column title."""
+    return {
+        "model": bench.model,
+        "device": bench.device,
+        "rate Hz": str(bench.rate),
+        "latency ms": f"{bench.latency_ms:.1f}",
+        "streams": str(bench.streams),
+        "mean ms": f"{bench.mean_ms:.2f}",
+        "p50 ms": f"{bench.p50_ms:.2f}",
+        "p99 ms": f"{bench.p99_ms:.2f}",
+        "p99 % of hop": f"{100 * bench.p99_share:.0f}",
+    }
+
+
+def most_row(model: Model, streams: int, rate: int, most: int) -> dict[str, str]:
+    """Return the largest number of live streams that was found as cells by column title."""
+    return {
+        "model": model.card.name,
+        "device": model.device,
+        "rate Hz": str(rate),
+        "most live streams": up_to(streams, most),
+    }
 
 
 def pacing_row(paced: PacedBench) -> dict[str, str]:

@@ -32,13 +32,15 @@ class Worker:
 
     Args:
         pipeline: whose work to do.
+        has_bursts: whether single pieces of it may take long. Then the thread is a usual one:
+            one that goes first would keep the sound server from its work so long.
 
     Attributes:
         wake: to be set when there may be work.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(self, pipeline: Pipeline, *, has_bursts: bool = False) -> None:
+        self._pipeline, self._has_bursts = pipeline, has_bursts
         self.wake = threading.Event()
         self._stopping = False
         self._error: BaseException | None = None
@@ -66,6 +68,8 @@ class Worker:
     def _run(self) -> None:
         try:
             is_realtime = _schedule() == _REALTIME
+            if is_realtime and self._has_bursts:
+                is_realtime = not _set_schedule(_USUAL)
             while not self._stopping:
                 self.wake.wait(PATIENCE_S)
                 self.wake.clear()

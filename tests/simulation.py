@@ -25,7 +25,9 @@ class Simulation:
         jitter_power: the higher, the rarer is much of it.
         stall_s: from when to when no work is done.
         signal: what is heard, from sample numbers and rate.
-        model: a toy.
+        model: a toy; one whose ``on_burst`` can be set calls it for as long as its work takes.
+        burst_s: how long that is.
+        told_ms: what the pipeline is told of it; by default the truth.
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class Simulation:
         stall_s=(np.inf, np.inf),
         signal=seconds_since_start,
         model=None,
+        burst_s=0.0,
+        told_ms=None,
         recorder=None,
         seed=0,
     ):
@@ -55,6 +59,7 @@ class Simulation:
             out_block=self.out_block,
             cushion_ms=cushion_ms,
             duplex=duplex,
+            burst_ms=1000 * burst_s if told_ms is None else told_ms,
             recorder=recorder,
             clock=lambda: self.now,
         )
@@ -65,6 +70,8 @@ class Simulation:
         self._rng = np.random.default_rng(seed)
         self._heard = self._played = 0
         self._late_s = [self._draw(), self._draw()]
+        if burst_s:
+            model.on_burst = lambda: self._go_on(self.now + burst_s)
 
     def _draw(self):
         """Return how late the next callback is."""
@@ -72,35 +79,45 @@ class Simulation:
 
     def run(self, seconds):
         """Return times of output callbacks and what each played: ``[n]``, ``[n, samples]``."""
-        times, blocks = [], []
-        while True:
-            hear_s = (self._heard + 1) * self._in_s + self._late_s[0]
-            play_s = (self._played + 1) * self._out_s + self._phase_s + self._late_s[1]
-            if self._duplex:
-                play_s = hear_s
-            if min(hear_s, play_s) > seconds:
-                return np.array(times), np.array(blocks)
-            self.now = max(self.now, min(hear_s, play_s))
-            to_play = np.full((self.out_block, 1), np.nan, np.float32)
-            samples = np.arange(self._heard * self.in_block, (self._heard + 1) * self.in_block)
-            heard = self._signal(samples, self.rate)[:, np.newaxis]
-            if self._duplex:
-                self.pipeline.exchange(heard, to_play)
-            elif hear_s <= play_s:
-                self.pipeline.capture(heard)
-            else:
-                self.pipeline.play(to_play)
-            if self._duplex or hear_s <= play_s:
-                self._heard += 1
-                self._late_s[0] = self._draw()
-            if self._duplex or hear_s > play_s:
-                self._played += 1
-                self._late_s[1] = self._draw()
-                times.append(self.now)
-                blocks.append(to_play[:, 0])
+        self._log = []
+        while self._call_back(seconds):
             if not self._stall_s[0] <= self.now < self._stall_s[1]:
                 while self.pipeline.work():
                     pass
+        return np.array([at for at, _ in self._log]), np.array([block for _, block in self._log])
+
+    def _go_on(self, until):
+        """Let callbacks come while the worker is at work."""
+        while self._call_back(until):
+            pass
+        self.now = until
+
+    def _call_back(self, until):
+        """Do the next callback, unless it comes later than ``until``; return whether."""
+        hear_s = (self._heard + 1) * self._in_s + self._late_s[0]
+        play_s = (self._played + 1) * self._out_s + self._phase_s + self._late_s[1]
+        if self._duplex:
+            play_s = hear_s
+        if min(hear_s, play_s) > until:
+            return False
+        self.now = max(self.now, min(hear_s, play_s))
+        to_play = np.full((self.out_block, 1), np.nan, np.float32)
+        samples = np.arange(self._heard * self.in_block, (self._heard + 1) * self.in_block)
+        heard = self._signal(samples, self.rate)[:, np.newaxis]
+        if self._duplex:
+            self.pipeline.exchange(heard, to_play)
+        elif hear_s <= play_s:
+            self.pipeline.capture(heard)
+        else:
+            self.pipeline.play(to_play)
+        if self._duplex or hear_s <= play_s:
+            self._heard += 1
+            self._late_s[0] = self._draw()
+        if self._duplex or hear_s > play_s:
+            self._played += 1
+            self._late_s[1] = self._draw()
+            self._log.append((self.now, to_play[:, 0]))
+        return True
 
     def delays_ms(self, times, blocks):
         """Return how old the last sample of each block was, for a signal that tells its time."""

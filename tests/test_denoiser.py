@@ -8,7 +8,7 @@ import pytest
 from toys import FixedGain, Late, LowPass
 
 from rtdenoise import AudioError, Denoiser, denoise, list_models
-from rtdenoise.denoiser import limited
+from rtdenoise.gains import limited
 from rtdenoise.stft import StftConfig
 
 RATES = [8_000, 16_000, 22_050, 44_100, 48_000, 96_000]

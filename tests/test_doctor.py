@@ -50,7 +50,7 @@ def test_the_report_names_versions_devices_and_models(devices):
 
 
 def test_what_cannot_be_loaded_is_a_line(devices, monkeypatch):
-    for name in ("sounddevice", "soundfile", "onnxruntime", "rtdenoise.onnx_model"):
+    for name in ("sounddevice", "soundfile", "onnxruntime", "rtdenoise.gpu"):
         monkeypatch.setitem(sys.modules, name, None)
     text = report(TESTS)
     for fact in ("sounddevice", "soundfile", "ONNX Runtime", "CUDA"):

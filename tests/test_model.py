@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from scipy import signal
+from toy_patch import write_patch_model
 
 from rtdenoise import Denoiser, ModelError, denoise, list_models, load_model
 from rtdenoise.metrics import si_sdr_db
@@ -102,14 +103,34 @@ def test_two_denoisers_may_share_a_model():
         np.testing.assert_allclose(out, denoise(noisy[k], 16_000, model), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["dncn", "", "no/such/folder", "../models"])
+@pytest.mark.parametrize(
+    "name", ["dncn", "", "no/such/folder", "../models", "dncn@4", "dncnn@", "dncnn@x", "@4"]
+)
 def test_unknown_models_are_named_with_those_that_exist(name):
     with pytest.raises(ModelError, match=r"unknown; use one of .*dncnn"):
         load_model(name)
 
 
+def test_a_number_after_the_name_is_for_patch_models(tmp_path):
+    folder = write_patch_model(tmp_path / "my@home", emit_frames=8)
+    for name in (str(folder), folder):
+        assert load_model(name).emit_frames == 8
+    for name in (f"{folder}@2", Path(f"{folder}@2")):
+        model = load_model(name)
+        assert (model.emit_frames, model.card.name) == (2, "my@home@2")
+        assert Denoiser(16_000, name).latency_ms == 30
+    only_number = write_patch_model(tmp_path / "toy@5")
+    assert load_model(only_number).emit_frames == 16
+
+
+@pytest.mark.parametrize("name", ["dncnn", "wiener"])
+def test_a_number_after_the_name_of_another_model_is_refused(name):
+    with pytest.raises(ModelError, match=rf"{name}@4: {name} is no patch model; leave out @4"):
+        load_model(f"{name}@4")
+
+
 @pytest.mark.parametrize("model", ["dncnn", "wiener"])
-@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", ""])
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "", "cpu:1", "tensorrt:"])
 def test_unknown_devices_are_named(model, device):
     with pytest.raises(ModelError, match="device"):
         load_model(model, device)

@@ -37,8 +37,10 @@ def test_public_names_are_what_they_should_be():
         "AudioError",
         "Card",
         "Denoiser",
+        "LiveStream",
         "Model",
         "ModelError",
+        "MultiDenoiser",
         "RtdenoiseError",
         "State",
         "StftConfig",
@@ -123,7 +125,7 @@ def test_dependencies_are_few():
 
 def test_readme_examples_run():
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert blocks
     for block in blocks:
         done = python(block, cwd=ROOT)
         assert done.returncode == 0, done.stderr

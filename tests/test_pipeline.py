@@ -6,6 +6,7 @@ from simulation import Simulation
 from toys import FixedGain
 
 from rtdenoise.denoiser import Denoiser
+from rtdenoise.model import Card, zero_state
 from rtdenoise.pipeline import Pipeline
 from rtdenoise.stft import StftConfig
 
@@ -17,6 +18,26 @@ def speech_like(samples, rate):
     """Bursts of a tone with pauses of digital silence between them."""
     t = samples / rate
     return (0.3 * np.sin(2 * np.pi * 200 * t) * (np.sin(2 * np.pi * 1.5 * t) > 0)).astype("f")
+
+
+class Bursts(FixedGain):
+    """Passes everything; has all its work at every so manieth hop, whose gains come after."""
+
+    def __init__(self, hops):
+        super().__init__(1.0)
+        self.card = Card("bursts", "works in bursts", "MIT", StftConfig(), hops - 1, None, {})
+        self._hops, self.on_burst = hops, lambda: None
+
+    def start(self, streams):
+        return zero_state({"seen": (streams,)})
+
+    def step(self, spectrum, state):
+        seen = state.arrays["seen"]
+        for _ in range(spectrum.shape[1]):
+            seen += 1
+            if seen[0] % self._hops == 0:
+                self.on_burst()
+        return super().step(spectrum, state)
 
 
 @pytest.mark.parametrize("block_ms", [2.5, 5.0, 6.25, 10.0, 20.0])
@@ -37,6 +58,57 @@ def test_whole_hops_and_halves_cost_no_delay_beyond_the_algorithm_and_the_cushio
     for block_ms in (5.0, 10.0):
         assert Simulation(block_ms=block_ms, cushion_ms=0).pipeline.nominal_ms == WINDOW_MS
         assert Simulation(block_ms=block_ms, cushion_ms=7).pipeline.nominal_ms == WINDOW_MS + 7
+
+
+@pytest.mark.parametrize(("hops", "burst_ms"), [(4, 15), (8, 60), (16, 100), (32, 300)])
+@pytest.mark.parametrize("duplex", [True, False])
+@pytest.mark.parametrize("block_ms", [5.0, 6.25, 10.0])
+def test_a_reserve_of_its_time_carries_over_a_burst_of_work(
+    hops, burst_ms, duplex, block_ms
+) -> None:
+    simulation = Simulation(
+        48_000, block_ms=block_ms, duplex=duplex, model=Bursts(hops), burst_s=burst_ms / 1000
+    )
+    times, blocks = simulation.run(12.0)
+    pipeline = simulation.pipeline
+    assert (pipeline.counts.underruns, pipeline.counts.stalls) == (0, 0)
+    # The reserve is part of the delay that is told, and nothing else comes to it.
+    silent = Simulation(48_000, block_ms=block_ms, duplex=duplex, model=Bursts(hops)).pipeline
+    assert pipeline.nominal_ms == pytest.approx(silent.nominal_ms + burst_ms, abs=0.1)
+    delays_ms = simulation.delays_ms(times, blocks)[times > 2.0]
+    assert np.abs(delays_ms - pipeline.nominal_ms).max() <= (0.5 if duplex else HOP_MS)
+    assert pipeline.delay_ms == pytest.approx(delays_ms.mean(), abs=0.5)
+
+
+def test_a_burst_without_a_reserve_makes_gaps() -> None:
+    simulation = Simulation(model=Bursts(8), burst_s=0.06, told_ms=0.0)
+    simulation.run(2.0)
+    assert simulation.pipeline.counts.underruns > 3
+
+
+def test_bursts_that_became_longer_get_more_reserve() -> None:
+    simulation = Simulation(model=Bursts(16), burst_s=0.08, told_ms=50.0)
+    held_ms = [simulation.pipeline.cushion_ms]
+    for second in range(1, 10):
+        simulation.run(second)
+        if simulation.pipeline.ease():
+            held_ms.append(simulation.pipeline.cushion_ms)
+    before = simulation.pipeline.counts.underruns
+    simulation.run(15)
+    assert simulation.pipeline.counts.underruns == before
+    assert held_ms[1] - held_ms[0] == pytest.approx(50 / 4, abs=0.1)
+
+
+@pytest.mark.parametrize("burst_s", [0.02, 0.08])
+@pytest.mark.parametrize("signal", ["time", "speech"])
+def test_five_seconds_after_a_standstill_bursts_have_their_delay_again(burst_s, signal) -> None:
+    given = {} if signal == "time" else {"signal": speech_like}
+    simulation = Simulation(model=Bursts(16), burst_s=burst_s, stall_s=(4.0, 5.0), **given)
+    simulation.run(10.0)
+    pipeline = simulation.pipeline
+    assert pipeline.counts.stalls == 1
+    assert pipeline.counts.underruns <= 2  # one that stands still, one that catches up
+    assert pipeline.delay_ms == pytest.approx(pipeline.nominal_ms, abs=HOP_MS / 2)
 
 
 @pytest.mark.parametrize("phase_ms", [0.0, 0.1, 2.5, 4.9])

@@ -80,8 +80,9 @@ def schedules(jobs, count):
     return found
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="policies are Linux's")
-def test_threads_go_first_where_the_system_lets_them(monkeypatch) -> None:
+@pytest.fixture
+def policies(monkeypatch):
+    """Let any policy be set; return those that were, with their priorities."""
     asked, policy = [], [os.SCHED_OTHER]
 
     def set_policy(thread, wanted, parameter):
@@ -94,6 +95,12 @@ def test_threads_go_first_where_the_system_lets_them(monkeypatch) -> None:
     monkeypatch.setattr(
         os, "sched_getparam", lambda _: os.sched_param(5 * (policy[0] == os.SCHED_RR))
     )
+    return asked
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="policies are Linux's")
+def test_threads_go_first_where_the_system_lets_them(policies) -> None:
+    asked = policies
     with calm_interpreter():
         assert asked == [(os.SCHED_RR, 5)]
         jobs = Jobs(0)
@@ -109,6 +116,17 @@ def test_threads_go_first_where_the_system_lets_them(monkeypatch) -> None:
     first, usual = os.SCHED_RR, os.SCHED_OTHER
     assert found[: MOST_PIECES + 5] == [first] * MOST_PIECES + [usual] * 4 + [first]
     assert asked[-1] == (usual, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="policies are Linux's")
+def test_a_thread_with_bursts_of_work_does_not_go_first(policies) -> None:
+    with calm_interpreter():
+        jobs = Jobs(0)
+        found = schedules(jobs, 3)
+        with Worker(jobs, has_bursts=True) as worker:
+            worker.wake.set()
+            assert jobs.done.wait(20)
+    assert found[:3] == [os.SCHED_OTHER] * 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="policies are Linux's")
