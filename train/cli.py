@@ -1,6 +1,5 @@
 """`rtdenoise train` and `rtdenoise export`: the command line of the trainer."""
 
-import inspect
 import re
 from pathlib import Path
 from typing import Annotated
@@ -11,13 +10,14 @@ from rich.console import Console
 
 from rtdenoise.train.augment import Augmentations
 from rtdenoise.train.checkpoint import Checkpoint
-from rtdenoise.train.config import LOSSES, FitConfig
+from rtdenoise.train.config import ENCODER_WEIGHTS, LOSSES, FitConfig
 from rtdenoise.train.data import DataError, Sources
 from rtdenoise.train.fit import Fit
 from rtdenoise.train.memory import keep_freed_memory
 from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.recipes import list_recipes, read_recipe
+from rtdenoise.train.shape import SQUARE_FRAMES, network_arguments, with_patches
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 export_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -49,23 +49,6 @@ def _apply(context: typer.Context, preset: str | None) -> str | None:
     return preset
 
 
-def _network_arguments(network: str, given: dict[str, float | None]) -> dict[str, float]:
-    """Return what was given of the options that shape a network.
-
-    Raises:
-        DataError: the network is unknown, or has no such option.
-    """
-    if network not in NETWORKS:
-        raise DataError(f"network {network!r} is unknown; there are: {', '.join(NETWORKS)}")
-    known = inspect.signature(NETWORKS[network]).parameters
-    chosen = {name: value for name, value in given.items() if value is not None}
-    for name in chosen:
-        if name not in known:
-            options = ", ".join(f"--{n}" for n in given if n in known)
-            raise DataError(f"{network} has no option --{name}; it has {options}")
-    return chosen
-
-
 @app.command(no_args_is_help=True)
 def train(
     network: Annotated[str, typer.Argument(help=f"What to train: {', '.join(NETWORKS)}.")],
@@ -91,11 +74,16 @@ def train(
     hours: Annotated[float, typer.Option(help="Hours of audio to show.", min=0)] = 200.0,
     batch: Annotated[int, typer.Option(help="Clips a step (on each process).", min=1)] = 8,
     patch_frames: Annotated[
-        int, typer.Option(help="Frames of a patch; 161 makes it square.", min=2)
-    ] = 161,
+        int | None,
+        typer.Option(
+            help=f"Frames of a patch; {SQUARE_FRAMES}, which makes it square, or resunet's 64.",
+            min=2,
+        ),
+    ] = None,
     patches: Annotated[int, typer.Option(help="Patches cut from a clip.", min=1)] = 2,
     width: Annotated[
-        int | None, typer.Option(help="Channels of the middle layers or blocks.", min=1)
+        int | None,
+        typer.Option(help="Channels of the middle layers, the blocks, or the decoder.", min=1),
     ] = None,
     depth: Annotated[int | None, typer.Option(help="dncnn: middle layers.", min=1)] = None,
     dropout: Annotated[
@@ -106,6 +94,25 @@ def train(
     ] = None,
     blocks: Annotated[int | None, typer.Option(help="dualpath: blocks.", min=1)] = None,
     heads: Annotated[int | None, typer.Option(help="dualpath: attention heads.", min=1)] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="resunet: resnet18, resnet34, resnet50, resnet101, ...")
+    ] = None,
+    encoder_depth: Annotated[
+        int | None, typer.Option(help="resunet: times that the encoder halves a patch, 3 to 5.")
+    ] = None,
+    encoder_weights: Annotated[
+        str, typer.Option(help=f"resunet: {' or '.join(ENCODER_WEIGHTS)}, to begin with.")
+    ] = "none",
+    emit_frames: Annotated[
+        int | None, typer.Option(help="resunet: frames from one patch to the next.", min=1)
+    ] = None,
+    newest_weight: Annotated[
+        float, typer.Option(help="resunet: what a patch's newest frames count.", min=0)
+    ] = 4.0,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Trained model to imitate: a checkpoint, or its folder.")
+    ] = None,
+    teacher_weight: Annotated[float, typer.Option(help="What imitating it counts.", min=0)] = 1.0,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = 2e-3,
     l2: Annotated[float, typer.Option("--l2", help="L2 penalty on weights.", min=0)] = 0.0,
     warmup_steps: Annotated[int, typer.Option(help="Steps of the warm-up.", min=0)] = 500,
@@ -163,15 +170,19 @@ def train(
 
     For several GPUs start it with torchrun -m rtdenoise.train, and spell --run as --run-folder.
     """
-    shape: dict[str, float | None] = {
+    shape: dict[str, float | str | None] = {
         "width": width,
         "depth": depth,
         "dropout": dropout,
         "channels": channels,
         "blocks": blocks,
         "heads": heads,
+        "encoder": encoder,
+        "encoder_depth": encoder_depth,
+        "emit_frames": emit_frames,
     }
-    arguments = _network_arguments(network, shape)
+    arguments = network_arguments(network, shape)
+    arguments, frames = with_patches(network, arguments, patch_frames)
     augmentations = Augmentations()
     for text in augment or ():
         augmentations = augmentations.parse(text)
@@ -189,7 +200,7 @@ def train(
             rooms=rooms,
             responses=str(responses) if responses else None,
         ),
-        patch_frames=patch_frames,
+        patch_frames=frames,
         patches=patches,
         batch_clips=batch,
         hours=hours,
@@ -197,6 +208,10 @@ def train(
         snr_weight=snr_weight,
         pesq_weight=pesq_weight,
         pesq_from=pesq_from,
+        newest_weight=newest_weight,
+        encoder_weights=encoder_weights,
+        teacher=str(teacher) if teacher else None,
+        teacher_weight=teacher_weight,
         learning_rate=learning_rate,
         warmup_steps=warmup_steps,
         ema=ema,
@@ -237,6 +252,10 @@ def export(
         float | None, typer.Option(help="Attenuation limit that suits it, in dB.", min=0)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="How to store them: float32, or int8 with scales (as of resunet)."),
+    ] = None,
 ) -> None:
     """Export a checkpoint as a model for the runtime, proven to stream as it was trained."""
     from rtdenoise.train.export import export as write
@@ -244,5 +263,6 @@ def export(
     if (folder / "model.onnx").exists() and not force:
         raise DataError(f"{folder} holds a model already; use --force to replace it")
     trained = Checkpoint.load(checkpoint)
-    error = write(trained, folder, description or trained.network, data, licence, limit_db)
+    told = description or trained.network
+    error = write(trained, folder, told, data, licence, limit_db, weights)
     print(f"{folder}: streaming and offline gains differ by {error:.1e} at most")

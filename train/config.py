@@ -12,6 +12,7 @@ from rtdenoise.train.mix import MixConfig
 
 LOSSES = ("resynthesis", "intelligibility", "perceptual", "log-cosh")
 PRECISIONS = ("float32", "bfloat16")
+ENCODER_WEIGHTS = ("none", "imagenet")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class FitConfig:
         pesq_weight: what PESQ's disturbance counts in the perceptual loss.
         pesq_from: share of the steps after which it counts: it teaches little to a
             network that still leaves much noise.
+        newest_weight: of a network that sees patches: what one of the columns that
+            streaming gives counts against one of the others (PESQ judges whole patches).
+        encoder_weights: of such a network: what its encoder begins with, ``none`` (random
+            weights) or ``imagenet``.
+        teacher: file or folder of a trained model whose gains are imitated too.
+        teacher_weight: what the distance from the teacher's gains counts.
         learning_rate: peak of the schedule: a linear warm-up, then a half cosine to zero.
         warmup_steps: steps of the warm-up.
         l2: weight of the squared weights in Adam's gradient.
@@ -62,6 +69,10 @@ class FitConfig:
     snr_weight: float = 0.01
     pesq_weight: float = 0.2
     pesq_from: float = 0.6
+    newest_weight: float = 4.0
+    encoder_weights: str = "none"
+    teacher: str | None = None
+    teacher_weight: float = 1.0
     learning_rate: float = 2e-3
     warmup_steps: int = 500
     l2: float = 0.0
@@ -74,7 +85,8 @@ class FitConfig:
     valid_clips: int = 48
 
     def __post_init__(self) -> None:
-        for name, choices in (("loss", LOSSES), ("precision", PRECISIONS)):
+        known = {"loss": LOSSES, "precision": PRECISIONS, "encoder_weights": ENCODER_WEIGHTS}
+        for name, choices in known.items():
             if getattr(self, name) not in choices:
                 raise DataError(
                     f"{name} {getattr(self, name)!r} is unknown; use {' or '.join(choices)}"
@@ -107,4 +119,10 @@ def recipe(config: FitConfig, processes: int) -> dict[str, Any]:
         values["mix"]["responses"] = Path(config.mix.responses).name
     if config.start_from is not None:
         values["start_from"] = Path(config.start_from).name
+    if config.teacher is None:
+        del values["teacher"], values["teacher_weight"]
+    else:
+        values["teacher"] = Path(config.teacher).name
+    if config.network != "resunet":
+        del values["newest_weight"], values["encoder_weights"]
     return values

@@ -1,4 +1,4 @@
-"""The training loop: any network of magnitudes, on CPU, one GPU or many.
+"""The training loop: any network, on CPU, one GPU or many.
 
 Everything random follows from the seed and the number of the step, so a run that is
 interrupted and resumed continues on the trajectory it would have taken.
@@ -23,11 +23,16 @@ from rtdenoise.train.config import FitConfig, recipe
 from rtdenoise.train.data import RATE_HZ, DataError, load_corpus
 from rtdenoise.train.mix import Mixer
 from rtdenoise.train.networks import NETWORKS
+from rtdenoise.train.networks.resunet import ResUNet
 from rtdenoise.train.objective import Objective
+from rtdenoise.train.teacher import Teacher
 from rtdenoise.train.validate import Validation, overall
 
 MOST_SKIPPED = 10
 """Steps without a finite gradient, one after the other, that end a run."""
+
+NOT_FETCHED = "none, as they could not be fetched"
+"""What a recipe says of encoder weights that a run was to begin with and did not."""
 
 
 class Fit:
@@ -49,6 +54,7 @@ class Fit:
     ) -> None:
         self.config, self.folder, self.console = config, folder, console
         self.processes = int(os.environ.get("WORLD_SIZE", "1"))
+        self.recipe = recipe(config, self.processes)
         self.process = int(os.environ.get("RANK", "0"))
         self.device = self._claim(device)
         corpus = load_corpus(config.sources, "train", cache).to(self.device)
@@ -60,13 +66,20 @@ class Fit:
         torch.manual_seed(config.seed)
         try:
             network = NETWORKS[config.network](**config.arguments)
+            if isinstance(network, ResUNet) and network.window_frames != config.patch_frames:
+                raise ValueError(f"its patches have {network.window_frames} frames")
         except ValueError as error:
             raise DataError(f"{config.network}: {error}") from error
         if config.start_from is not None:
             _adopt(network, Path(config.start_from))
+        elif config.encoder_weights != "none" and not (folder / "last.pt").exists():
+            self._begin_with(network)
+        teacher = None
+        if config.teacher is not None:
+            teacher = Teacher(Path(config.teacher), config.stft, self.device)
         # Convolutions in bfloat16 are twice as fast with their channels innermost.
         network.to(memory_format=torch.channels_last)
-        self.objective = Objective(network, config).to(self.device)
+        self.objective = Objective(network, config, teacher).to(self.device)
         self.average = {k: v.clone() for k, v in network.state_dict().items()}
         self.optimizer = torch.optim.Adam(
             network.parameters(), lr=config.learning_rate, weight_decay=config.l2
@@ -82,6 +95,16 @@ class Fit:
         cuda = device.startswith("cuda")
         dist.init_process_group("nccl" if cuda else "gloo")
         return torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if cuda else "cpu")
+
+    def _begin_with(self, network: nn.Module) -> None:
+        """Give the encoder of a new network the weights that the configuration names."""
+        if not isinstance(network, ResUNet):
+            raise DataError(f"{self.config.network} has no encoder to begin with weights of")
+        from rtdenoise.train.pretrained import begin_with  # its package takes seconds to import
+
+        console = self.console if self.process == 0 else Console(quiet=True)
+        if not begin_with(network, self.config.encoder_weights, console):
+            self.recipe["encoder_weights"] = NOT_FETCHED
 
     def run(
         self, on_check: Callable[[int, dict[str, float]], None] | None = None
@@ -220,7 +243,7 @@ class Fit:
             stft=config.stft,
             rate_hz=RATE_HZ,
             weights={k: v.cpu() for k, v in self.average.items()},
-            recipe=recipe(config, self.processes),
+            recipe=self.recipe,
             step=self.step,
             scores=scores,
             resume=resume if resumable else {},
@@ -232,9 +255,14 @@ class Fit:
         if not path.exists():
             return {}
         saved = Checkpoint.load(path)
-        wanted = recipe(self.config, self.processes)
+        wanted = self.recipe
+        if self.config.encoder_weights != "none" and (
+            saved.recipe.get("encoder_weights") == NOT_FETCHED
+        ):
+            wanted["encoder_weights"] = NOT_FETCHED
         if saved.recipe != wanted:
-            changed = [k for k, v in wanted.items() if saved.recipe.get(k) != v]
+            names = dict.fromkeys((*wanted, *saved.recipe))
+            changed = [k for k in names if saved.recipe.get(k) != wanted.get(k)]
             raise DataError(
                 f"{self.folder}: holds a run with another recipe ({', '.join(changed)} differ); "
                 "give the same options to resume it, or another --run folder"

@@ -1,27 +1,63 @@
 """From clips to the loss: front end, patches, network, resynthesis."""
 
+from contextlib import AbstractContextManager
+
 import torch
 from torch import Tensor, nn
 
 from rtdenoise.train.config import FitConfig
 from rtdenoise.train.data import RATE_HZ
-from rtdenoise.train.losses import intelligibility_loss, log_cosh, resynthesis_loss, snr_db
-from rtdenoise.train.networks import gains
-from rtdenoise.train.patches import cut_patches
+from rtdenoise.train.losses import (
+    intelligibility_loss,
+    log_cosh,
+    resynthesis_loss,
+    snr_db,
+    teacher_loss,
+)
+from rtdenoise.train.networks import clip_gains, gains
+from rtdenoise.train.networks.resunet import ResUNet
+from rtdenoise.train.patches import column_weights, cut_patches, hide_beginnings, sample_weights
 from rtdenoise.train.perceptual import PesqTerm
 from rtdenoise.train.stft import Stft
+from rtdenoise.train.teacher import Teacher
+
+YOUNG_SHARE = 0.1
+"""Share of the patches that a patch network sees as in the first moments of a stream."""
 
 
 class Objective(nn.Module):
-    """From noisy and clean clips to the loss: front end, patches, network, resynthesis."""
+    """From noisy and clean clips to the loss: front end, patches, network, resynthesis.
 
-    def __init__(self, network: nn.Module, config: FitConfig) -> None:
+    Args:
+        network: to be trained.
+        config: how.
+        teacher: whose gains are imitated too.
+    """
+
+    def __init__(
+        self, network: nn.Module, config: FitConfig, teacher: Teacher | None = None
+    ) -> None:
         super().__init__()
         self.network = network
-        self._fused = torch.compile(network) if config.compile else network
+        self._of_patches = isinstance(network, ResUNet)
+        called = network.patch if self._of_patches else network
+        self._fused = torch.compile(called) if config.compile else called
         self.stft = Stft(config.stft, RATE_HZ)
         self._config = config
         self._pesq = PesqTerm() if config.loss == "perceptual" else None
+        self._teacher = teacher
+        columns, samples = self._weights()
+        self.register_buffer("_columns", columns, persistent=False)
+        self.register_buffer("_samples", samples, persistent=False)
+
+    def _weights(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return what columns and resynthesised samples of a patch count; None for all alike."""
+        if not self._of_patches:
+            return None, None
+        frames, stft = self._config.patch_frames, self.stft
+        columns = column_weights(frames, self.network.emit_frames, self._config.newest_weight)
+        samples = (frames - stft.overlaps + 1) * stft.hop
+        return columns, sample_weights(columns, samples, stft.size, stft.hop)
 
     def forward(self, noisy: Tensor, clean: Tensor, done: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return the loss and the mean SNR in dB of the resynthesised patches.
@@ -36,29 +72,47 @@ class Objective(nn.Module):
         """
         noisy_patches = cut_patches(self.stft.analysis(noisy), self._config.patch_frames)
         clean_patches = cut_patches(self.stft.analysis(clean), self._config.patch_frames)
-        estimate = self._gain(noisy_patches) * noisy_patches
+        if self._of_patches and self.training:
+            noisy_patches, clean_patches = hide_beginnings(
+                noisy_patches, clean_patches, YOUNG_SHARE
+            )
+        gain = self._gain(noisy_patches)
+        estimate = gain * noisy_patches
         heard, wanted = self.stft.synthesis(estimate), self.stft.synthesis(clean_patches)
         if self._config.loss == "log-cosh":
-            loss = log_cosh(estimate.abs(), clean_patches.abs())
+            loss = log_cosh(estimate.abs(), clean_patches.abs(), self._columns)
         else:
             before = self.stft.synthesis(noisy_patches)
-            loss = resynthesis_loss(heard, wanted, before, self._config.snr_weight)
+            weight = self._config.snr_weight
+            loss = resynthesis_loss(heard, wanted, before, weight, self._samples)
             if self._config.loss != "resynthesis":
-                loss = loss + intelligibility_loss(heard, wanted)
+                loss = loss + intelligibility_loss(heard, wanted, self._samples)
             if self._pesq is not None and done >= self._config.pesq_from:
                 loss = loss + self._config.pesq_weight * self._pesq(heard, wanted)
+        if self._teacher is not None:
+            with self._precision(noisy):
+                taught = self._teacher(noisy_patches)
+            imitation = teacher_loss(gain, taught, noisy_patches.abs(), self._columns)
+            loss = loss + self._config.teacher_weight * imitation
         return loss, snr_db(heard.detach(), wanted).mean()
 
     def _gain(self, spectrum: Tensor) -> Tensor:
-        state = self.network.start(spectrum.shape[0], spectrum.device)
+        """Return the gains of patches, each on its own."""
+        with self._precision(spectrum):
+            if self._of_patches:
+                return self._fused(spectrum.abs())
+            state = self.network.start(spectrum.shape[0], spectrum.device)
+            return gains(self._fused, spectrum, state)[0]
+
+    def _precision(self, samples: Tensor) -> AbstractContextManager[None]:
         mixed = self._config.precision == "bfloat16"
-        with torch.autocast(spectrum.device.type, torch.bfloat16, enabled=mixed):
-            # Whole clips in validation have other shapes: not worth compiling for.
-            network = self._fused if self.training else self.network
-            return gains(network, spectrum, state)[0]
+        return torch.autocast(samples.device.type, torch.bfloat16, enabled=mixed)
 
     @torch.no_grad()
     def denoise(self, noisy: Tensor) -> Tensor:
         """Return whole clips denoised, for validation."""
         spectrum = self.stft.analysis(noisy)
-        return self.stft.synthesis(self._gain(spectrum) * spectrum)
+        with self._precision(spectrum):
+            # Not the fused network: whole clips have other shapes, not worth compiling for.
+            gain = clip_gains(self.network, spectrum)
+        return self.stft.synthesis(gain * spectrum)

@@ -88,5 +88,13 @@ SPACES = {
         },
         fields=_RATES,
     ),
+    "resunet": Space(
+        arguments={
+            "encoder_depth": Axis(3, 5, 1),
+            # A multiple of 16, so that five stages can halve it.
+            "width": Axis(32, 192, 16),
+        },
+        fields=_RATES,
+    ),
 }
 """What is searched for each network."""

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from rtdenoise.metrics import estoi
-from rtdenoise.train.losses import intelligibility_loss, log_cosh, resynthesis_loss, snr_db
+from rtdenoise.train.losses import (
+    intelligibility_loss,
+    log_cosh,
+    resynthesis_loss,
+    snr_db,
+    teacher_loss,
+)
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
 
@@ -146,3 +152,79 @@ class TestIntelligibility:
         loss.backward()
         assert float(loss.detach()) == 1.0
         assert not estimate.grad.any()
+
+
+class TestWeights:
+    def test_columns_by_hand(self) -> None:
+        weights = torch.tensor([1.0, 1.0, 6.0])
+        losses = []
+        for column in range(3):
+            estimate = torch.zeros(2, 3, 4)
+            estimate[:, column] = 1.0
+            losses.append(float(log_cosh(estimate, torch.zeros(2, 3, 4), weights)))
+        one = np.log(np.cosh(1.0))
+        assert losses == pytest.approx([one / 8, one / 8, 6 * one / 8], rel=1e-5)
+
+    @pytest.mark.parametrize("loss", ["resynthesis", "intelligibility"])
+    def test_an_error_counts_by_when_it_is(self, loss: str) -> None:
+        clean = torch.from_numpy(voice())[None, 8000:24_000]
+        weights = torch.linspace(0.2, 1.8, clean.shape[1])
+        ramp = torch.linspace(0, 1, clean.shape[1])
+        hiss = 0.05 * noise(21, *clean.shape)
+        early, late = clean + hiss * (ramp < 0.5), clean + hiss * (ramp >= 0.5)
+
+        def value(estimate: Tensor, weights: Tensor | None) -> float:
+            if loss == "resynthesis":
+                return float(resynthesis_loss(estimate, clean, clean, 0.0, weights))
+            return float(intelligibility_loss(estimate, clean, weights))
+
+        plain = value(late, None) / value(early, None)
+        assert value(late, weights) / value(early, weights) > 1.5 * plain
+        ones = torch.ones_like(weights)
+        assert value(late, ones) == pytest.approx(value(late, None), rel=1e-5)
+
+    def test_snr_counts_by_when_it_is(self) -> None:
+        clean = 0.1 * noise(22, 1, 8000)
+        weights = torch.full((8000,), 2.0)
+        weights[:4000] = 0.0
+        spoilt = clean.clone()
+        spoilt[:, :4000] = 0.0
+        both = [
+            float(resynthesis_loss(spoilt, clean, clean, 1.0, w))
+            - float(resynthesis_loss(spoilt, clean, clean, 0.0, w))
+            for w in (None, weights)
+        ]
+        # Half of the power is lost, or nothing that counts: 3 dB against the bound of 30.
+        assert both == pytest.approx([-3, -30], abs=0.2)
+
+
+class TestTeacherLoss:
+    def test_is_zero_for_the_teachers_gains_only(self) -> None:
+        gain, noisy = torch.rand(2, 5, 7), torch.rand(2, 5, 7)
+        assert float(teacher_loss(gain, gain, noisy)) == 0
+        assert float(teacher_loss(gain, gain.flip(0), noisy)) > 0
+
+    def test_hears_what_is_loud(self) -> None:
+        noisy = torch.ones(1, 2, 3)
+        noisy[:, 0] = 0.01
+        wanted = torch.full((1, 2, 3), 0.5)
+        soft, loud = wanted.clone(), wanted.clone()
+        soft[:, 0], loud[:, 1] = 0.1, 0.1
+        ratio = float(teacher_loss(loud, wanted, noisy) / teacher_loss(soft, wanted, noisy))
+        assert ratio == pytest.approx(100**0.6, rel=1e-3)
+
+    @pytest.mark.parametrize("volume", [0.1, 10.0])
+    def test_does_not_depend_on_the_volume(self, volume: float) -> None:
+        gain, wanted, noisy = (noise(k, 2, 5, 7).abs() for k in (31, 32, 33))
+        one, other = (teacher_loss(gain, wanted, v * noisy) for v in (1.0, volume))
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=0)
+
+    def test_compares_the_size_of_complex_gains(self) -> None:
+        wanted, noisy = torch.rand(2, 5, 7), torch.rand(2, 5, 7)
+        assert float(teacher_loss(1j * wanted, wanted, noisy)) < 1e-10
+
+    def test_has_a_gradient_where_nothing_is_left(self) -> None:
+        gain = torch.zeros(1, 2, 3, requires_grad=True)
+        teacher_loss(gain, torch.ones(1, 2, 3), torch.ones(1, 2, 3)).backward()
+        assert gain.grad is not None
+        assert gain.grad.isfinite().all()

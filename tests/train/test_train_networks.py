@@ -11,6 +11,7 @@ from rtdenoise.train.networks import NETWORKS, gains
 ARGUMENTS = {
     "dncnn": {"width": 12, "depth": 7},
     "dualpath": {"channels": 8, "width": 12, "blocks": 2, "heads": 2},
+    "resunet": {"encoder": "resnet18", "encoder_depth": 3, "width": 16, "emit_frames": 7},
 }
 
 

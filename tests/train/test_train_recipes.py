@@ -128,3 +128,32 @@ def test_tune_hands_the_configuration_to_the_search(monkeypatch, capsys, tmp_pat
     told = capsys.readouterr().out.replace("\n", "")
     assert "trial 3" in told
     assert "--depth 5" in told
+
+
+class TestPatches:
+    def test_are_as_long_as_suits_the_network(self, ask) -> None:
+        assert ask("dncnn").patch_frames == 161
+        assert ask("dncnn", "--patch-frames", "322").patch_frames == 322
+        config = ask("resunet")
+        assert (config.patch_frames, config.arguments) == (64, {})
+        config = ask("resunet", "--patch-frames", "96")
+        assert (config.patch_frames, config.arguments) == (96, {"window_frames": 96})
+
+    def test_options_of_their_network(self, ask) -> None:
+        options = ["--encoder", "resnet34", "--encoder-depth", "3", "--emit-frames", "4"]
+        more = ["--width", "64", "--encoder-weights", "imagenet", "--newest-weight", "2"]
+        config = ask("resunet", *options, *more)
+        shape = {"encoder": "resnet34", "encoder_depth": 3, "emit_frames": 4, "width": 64}
+        assert config.arguments == shape
+        assert (config.encoder_weights, config.newest_weight) == ("imagenet", 2.0)
+
+    def test_options_of_another_network_are_refused(self) -> None:
+        message = refused("dncnn", "--encoder-depth", "3")
+        assert "dncnn has no option --encoder-depth" in message
+        assert "--emit-frames" in refused("resunet", "--heads", "2")
+
+
+def test_a_teacher_is_asked_for_by_its_place(ask) -> None:
+    config = ask("dncnn", "--teacher", "models/resunet", "--teacher-weight", "0.5")
+    assert (config.teacher, config.teacher_weight) == (str(Path("models/resunet")), 0.5)
+    assert ask("dncnn").teacher is None

@@ -3,7 +3,8 @@
 A network maps frames and state to gains and the state for the frames that follow. Its
 attribute ``takes`` says of what: ``"magnitude"`` (``[streams, frames, bins]``, and gains
 alike) or ``"spectrum"`` (``[streams, frames, bins, 2]``, real and imaginary part, and
-complex gains alike).
+complex gains alike). One that sees patches also has ``patch(magnitude)``, by which it is
+trained, and gives its gains ``emit_frames - 1`` frames late.
 """
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 
 from rtdenoise.train.networks.dncnn import DnCnn
 from rtdenoise.train.networks.dualpath import DualPath
+from rtdenoise.train.networks.resunet import ResUNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"dncnn": DnCnn, "dualpath": DualPath}
+NETWORKS: dict[str, type[nn.Module]] = {"dncnn": DnCnn, "dualpath": DualPath, "resunet": ResUNet}
 
 
 def gains(
@@ -28,3 +30,20 @@ def gains(
         return gain, after
     gain, after = network(torch.view_as_real(spectrum), state)
     return torch.view_as_complex(gain), after
+
+
+def lookahead_frames(network: nn.Module) -> int:
+    """Return by how many frames a network's gains come late."""
+    return network.emit_frames - 1 if isinstance(network, ResUNet) else 0
+
+
+def clip_gains(network: nn.Module, spectrum: Tensor) -> Tensor:
+    """Return the gains of whole clips as streaming gives them, aligned with their frames.
+
+    Shape:
+        complex ``[clips, frames, bins]`` to real or complex of that shape.
+    """
+    late = lookahead_frames(network)
+    padded = nn.functional.pad(spectrum, (0, 0, 0, late))
+    state = network.start(spectrum.shape[0], spectrum.device)
+    return gains(network, padded, state)[0][:, late:]

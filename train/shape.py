@@ -1,0 +1,49 @@
+"""The options that shape a network: which it has, and how long its patches are."""
+
+import inspect
+
+from rtdenoise.train.data import DataError
+from rtdenoise.train.networks import NETWORKS
+
+Arguments = dict[str, float | str]
+"""What a network's constructor is given, by name."""
+
+SQUARE_FRAMES = 161
+"""Frames of a patch that has as many as it has bins."""
+
+
+def network_arguments(network: str, given: dict[str, float | str | None]) -> Arguments:
+    """Return what was given of the options that shape a network.
+
+    Raises:
+        DataError: the network is unknown, or has no such option.
+    """
+    if network not in NETWORKS:
+        raise DataError(f"network {network!r} is unknown; there are: {', '.join(NETWORKS)}")
+    known = inspect.signature(NETWORKS[network]).parameters
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name in chosen:
+        if name not in known:
+            options = ", ".join(_option(n) for n in given if n in known)
+            raise DataError(f"{network} has no option {_option(name)}; it has {options}")
+    return chosen
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def with_patches(network: str, arguments: Arguments, given: int | None) -> tuple[Arguments, int]:
+    """Return the arguments and the frames of a patch, for which some networks are made.
+
+    Args:
+        network: its name.
+        arguments: what its constructor is given otherwise.
+        given: frames that were asked for; None for those that suit the network.
+    """
+    window = inspect.signature(NETWORKS[network]).parameters.get("window_frames")
+    if window is None:
+        return arguments, given or SQUARE_FRAMES
+    if given is None:
+        return arguments, window.default
+    return arguments | {"window_frames": given}, given
