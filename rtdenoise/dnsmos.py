@@ -133,8 +133,10 @@ def _segments(samples: FloatArray) -> Iterator[FloatArray]:
     # Doubled until it is long enough, as the reference implementation does.
     while heard.size < SEGMENT_SAMPLES:
         heard = np.concatenate((heard, heard))
-    for start in range(0, heard.size - SEGMENT_SAMPLES + 1, STEP_SAMPLES):
-        yield heard[start : start + SEGMENT_SAMPLES]
+    # It also counts whole seconds only: 10.1 s have one segment, though a second one fits.
+    spare_s = heard.size // RATE_HZ - SEGMENT_SAMPLES / RATE_HZ
+    for number in range(int(spare_s) + 1):
+        yield heard[number * STEP_SAMPLES :][:SEGMENT_SAMPLES]
 
 
 @cache
