@@ -40,21 +40,21 @@ def timed(work: Callable[..., Any], times: list[float]) -> Callable[..., Any]:
 def hop_times(name: str, rate: int) -> Times:
     """Return how long each part of the path took, hop by hop."""
     model = load_model(name)
-    denoiser = Denoiser(rate, model)
     times: Times = defaultdict(list)
-    for part, owner, method in (
-        ("transforms", denoiser._analysis, "push"),
-        ("inverse", denoiser._synthesis, "push"),
-        ("model", model, "step"),
-    ):
-        setattr(owner, method, timed(getattr(owner, method), times[part]))
     rfft, irfft = np.fft.rfft, np.fft.irfft
-    process = timed(denoiser.process, times["whole"])
     hop = model.config.hop_samples(rate)
     blocks = (0.05 * np.random.default_rng(1).normal(size=(HOPS, hop))).astype(np.float32)
     try:
         np.fft.rfft = timed(rfft, times["fft"])
         np.fft.irfft = timed(irfft, times["ifft"])
+        denoiser = Denoiser(rate, model)
+        for part, owner, method in (
+            ("transforms", denoiser._end._analysis, "push"),
+            ("inverse", denoiser._end._synthesis, "push"),
+            ("model", model, "step"),
+        ):
+            setattr(owner, method, timed(getattr(owner, method), times[part]))
+        process = timed(denoiser.process, times["whole"])
         for block in blocks:
             process(block)
     finally:

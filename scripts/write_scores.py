@@ -107,7 +107,8 @@ def read_peers(path: Path) -> list[dict[str, str]]:
         for peer in csv.DictReader(file):
             found = {name: peer_interval(peer, name) for name in HEADLINE}
             row = score_cells(f"*{peer['model']}*", found) | cost_cells([])
-            row["latency ms"] = f"{float(peer['latency_ms']):.0f}"
+            wait_ms = float(peer["latency_ms"])
+            row["latency ms"] = f"{wait_ms:.0f}" if math.isfinite(wait_ms) else "whole"
             row[rtf_title(int(peer["rate_hz"]))] = f"{float(peer['rtf']):.3f}"
             rows.append(row)
     return rows
