@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rtdenoise.train.data import DataError
 
-POSITIVE = ("low_pass", "high_pass", "phone", "reverb")
+POSITIVE = ("low_pass", "high_pass", "phone", "reverb", "speed", "noise_speed")
 """Augmentations whose range must lie above zero."""
 
 
@@ -28,6 +28,12 @@ class Strength:
 class Augmentations:
     """The switch and range of each augmentation."""
 
+    speed: Strength = Strength(0.5, 0.8, 1.25)
+    """Speech faster and higher, or slower and lower: other talkers. Range: factor."""
+    noise_speed: Strength = Strength(0.5, 0.6, 1.7)
+    """The same for noise. Range: factor."""
+    colour: Strength = Strength(0.5, 0.0, 10.0)
+    """Speech and noise, each through an equaliser. Range: dB that a band may change by."""
     artificial_noise: Strength = Strength(0.25, 0.0, 30.0)
     """Range: SNR in dB."""
     reverb: Strength = Strength(0.3, 0.2, 0.8)
@@ -76,13 +82,25 @@ class Augmentations:
             ) from error
         if not (0 <= new.probability <= 1 and new.low <= new.high):
             raise DataError(f"augmentation {text!r}: needs 0 <= probability <= 1 and low <= high")
-        if (
-            name in ("low_pass", "high_pass", "phone", "reverb")
-            and new.probability > 0
-            and new.low <= 0
-        ):
+        if name in POSITIVE and new.probability > 0 and new.low <= 0:
             raise DataError(f"augmentation {text!r}: needs low > 0")
         return replace(self, **{name: new})
+
+
+def at_speed(samples: Tensor, factor: float, length: int) -> Tensor:
+    """Return ``length`` samples of a clip played at a speed, pitch and all.
+
+    Raises:
+        ValueError: the clip is too short for that.
+
+    Shape:
+        ``[samples]`` to ``[length]``.
+    """
+    taken = round(length * factor)
+    if taken > samples.shape[-1]:
+        raise ValueError(f"{length} samples at speed {factor} take {taken}")
+    spectrum = torch.fft.rfft(samples[..., :taken])
+    return torch.fft.irfft(spectrum, n=length) * (length / taken)
 
 
 def time_shift(samples: Tensor, shift_samples: Tensor) -> Tensor:

@@ -11,6 +11,12 @@ from rtdenoise.train.data import RATE_HZ
 PHONE_LOW_HZ = 300.0
 """Lower edge of the telephone band."""
 
+LOWEST_BAND_HZ = 62.5
+"""Centre of the equaliser's lowest band."""
+
+BANDS = 8
+"""Bands of the equaliser, an octave each."""
+
 CODEC_FRAME = 512
 """Samples of a frame of the transform codec: 32 ms."""
 
@@ -52,6 +58,23 @@ def high_pass(samples: Tensor, cutoff_hz: Tensor | float) -> Tensor:
     frequency = torch.fft.rfftfreq(samples.shape[-1], 1 / RATE_HZ, device=samples.device)
     gain = 1.0 / (1.0 + (cutoff / frequency.clamp(min=1.0)) ** 4)
     return torch.fft.irfft(spectrum * gain, n=samples.shape[-1])
+
+
+def equalise(samples: Tensor, octaves_db: Tensor) -> Tensor:
+    """Return clips whose spectrum bends by some dB at 62.5, 125, ... 8000 Hz.
+
+    Between these frequencies the dB run straight over the octave.
+
+    Shape:
+        ``[clips, samples]`` and ``[clips, 8]`` to ``[clips, samples]``.
+    """
+    spectrum = torch.fft.rfft(samples)
+    frequency = torch.fft.rfftfreq(samples.shape[-1], 1 / RATE_HZ, device=samples.device)
+    octave = torch.log2(frequency.clamp(min=LOWEST_BAND_HZ) / LOWEST_BAND_HZ)
+    centres = torch.arange(BANDS, device=samples.device)[:, None]
+    share = (1.0 - (octave - centres).abs()).clamp(min=0.0)
+    gain_db = octaves_db @ share.to(octaves_db.dtype)
+    return torch.fft.irfft(spectrum * 10 ** (gain_db / 20), n=samples.shape[-1])
 
 
 def mu_law(samples: Tensor) -> Tensor:

@@ -30,7 +30,12 @@ class Draw:
         return torch.randn(*shape, generator=generator, device=self.device)
 
     def chosen(self, count: int, probability: float) -> Tensor:
-        """Return the int64 numbers of those clips that an augmentation acts on."""
+        """Return the int64 numbers of those clips that an augmentation acts on.
+
+        One that is off takes no random numbers, so others act as if it did not exist.
+        """
+        if probability == 0:
+            return torch.empty(0, dtype=torch.int64, device=self.device)
         hit = torch.rand(count, generator=self.generator) < probability
         return torch.nonzero(hit).squeeze(1).to(self.device)
 

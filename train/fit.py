@@ -21,6 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.config import FitConfig, recipe
 from rtdenoise.train.data import RATE_HZ, DataError, load_corpus
+from rtdenoise.train.deepen import deepened
 from rtdenoise.train.mix import Mixer
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.networks.resunet import ResUNet
@@ -277,7 +278,10 @@ class Fit:
 
 def _adopt(network: nn.Module, path: Path) -> None:
     """Give a network the weights of a checkpoint."""
+    weights = Checkpoint.load(path).weights
+    if isinstance(network, ResUNet):
+        weights = deepened(network, weights)
     try:
-        network.load_state_dict(Checkpoint.load(path).weights)
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise DataError(f"{path}: its network has another shape; give its options") from error

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torchaudio.functional import resample
 
-from rtdenoise.train.augment import Augmentations, time_shift
+from rtdenoise.train.augment import Augmentations, Strength, at_speed, time_shift
 from rtdenoise.train.channel import (
+    BANDS,
     PHONE_LOW_HZ,
     clip_peaks,
+    equalise,
     high_pass,
     low_pass,
     mu_law,
@@ -156,15 +158,22 @@ class Mixer:
 
     def _cut(self, clips: int, draw: Draw) -> tuple[Tensor, Tensor]:
         """Cut clips of speech and of noise out of the pools."""
-        corpus, config = self._corpus, self._config
-        places = corpus.speech.places(clips, config.clip_samples, draw.generator)
-        speech = corpus.speech.cut(*places, config.clip_samples)
+        corpus, config, augment = self._corpus, self._config, self._config.augmentations
+        length = self._longest(augment.speed)
+        places = corpus.speech.places(clips, length, draw.generator)
+        speech = corpus.speech.cut(*places, length)
         if corpus.paired:
-            noise = corpus.noise.cut(*places, config.clip_samples) - speech
+            noisy = corpus.noise.cut(*places, length)
+            speech, noisy = self._at_speed((speech, noisy), augment.speed, draw)
+            noise = noisy - speech
+            self._colour(speech, draw)
+            self._colour(noise, draw)
             k = draw.chosen(clips, config.remix)
             noise[k] = noise.roll(1, 0)[k]
             self._zero(speech, draw, config.noise_only)
             return speech, noise
+        (speech,) = self._at_speed((speech,), augment.speed, draw)
+        self._colour(speech, draw)
         noise = self._noise(clips, draw)
         k = draw.chosen(clips, config.more_noise)
         for _ in range(2):
@@ -181,9 +190,36 @@ class Mixer:
 
     def _noise(self, clips: int, draw: Draw) -> Tensor:
         # Half way between by length and by file: short sounds are many, long ones varied.
-        length = self._config.clip_samples
+        speed = self._config.augmentations.noise_speed
+        length = self._longest(speed)
         places = self._corpus.noise.places(clips, length, draw.generator, evenness=0.5)
-        return self._corpus.noise.cut(*places, length)
+        (noise,) = self._at_speed((self._corpus.noise.cut(*places, length),), speed, draw)
+        self._colour(noise, draw)
+        return noise
+
+    def _longest(self, speed: Strength) -> int:
+        """Return how many samples to cut for a clip at any speed that may be drawn."""
+        factor = max(1.0, speed.high) if speed.probability > 0 else 1.0
+        return round(self._config.clip_samples * factor)
+
+    def _at_speed(
+        self, signals: tuple[Tensor, ...], speed: Strength, draw: Draw
+    ) -> tuple[Tensor, ...]:
+        """Return clips of the wanted length, some of them played at another speed."""
+        length = self._config.clip_samples
+        k, factor = draw.strengths(signals[0].shape[0], speed)
+        played = tuple(signal[:, :length].clone() for signal in signals)
+        for clip, by in zip(k.tolist(), factor.tolist(), strict=True):
+            for signal, out in zip(signals, played, strict=True):
+                out[clip] = at_speed(signal[clip], by, length)
+        return played
+
+    def _colour(self, samples: Tensor, draw: Draw) -> None:
+        """Send some clips through an equaliser."""
+        k, depth_db = draw.strengths(samples.shape[0], self._config.augmentations.colour)
+        if k.numel():
+            bands = draw.uniform(k.numel() * BANDS, -1, 1).reshape(-1, BANDS)
+            samples[k] = equalise(samples[k], bands * depth_db[:, None])
 
     def _babble(self, clips: int, draw: Draw) -> Tensor:
         """Return several talkers at once, some near, some far."""

@@ -1,0 +1,41 @@
+"""Residual networks that go on from shallower ones: new blocks begin as identities."""
+
+import re
+
+import torch
+from torch import Tensor
+
+from rtdenoise.train.networks.resunet import ResUNet
+
+BLOCK = re.compile(r"(unet\.encoder\.layer\d+\.[1-9]\d*)\.(.+)")
+"""Name of a weight in a block behind the first of its stage: the block, and the rest."""
+
+
+def deepened(network: ResUNet, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights for a network that compute what those of a shallower one do.
+
+    A residual block adds what its last norm gives. Where that is scaled by zero at first,
+    the block passes on its input, and learns from there (after P. Goyal et al., "Accurate,
+    large minibatch SGD", 2017, https://arxiv.org/abs/1706.02677, section 5.1).
+
+    Args:
+        network: of the wanted depth, with the random weights that new blocks keep inside.
+        weights: of a network of the same kind with as many blocks or fewer in its stages.
+
+    Returns:
+        ``weights``, and those of the blocks that they lack.
+    """
+    missing = {k: v for k, v in network.state_dict().items() if k not in weights}
+    added = {}
+    for name, value in missing.items():
+        if (match := BLOCK.fullmatch(name)) is None:
+            continue
+        block, rest = match.groups()
+        added[name] = torch.zeros_like(value) if rest in _last_norm(network, block) else value
+    return weights | added
+
+
+def _last_norm(network: ResUNet, block: str) -> tuple[str, str]:
+    """Return the names of scale and offset of a block's last norm."""
+    norms = [name for name, _ in network.get_submodule(block).named_children() if "bn" in name]
+    return f"{max(norms)}.weight", f"{max(norms)}.bias"
