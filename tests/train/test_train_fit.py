@@ -85,7 +85,7 @@ class TestLearning:
             ("resynthesis", 20, 1.0),
             ("intelligibility", 40, 0.4),
             ("perceptual", 40, 0.2),
-            ("log-cosh", 20, 1.0),
+            ("log-cosh", 20, 0.5),
         ],
     )
     def test_the_loss_falls(

@@ -182,7 +182,7 @@ class TestTraining:
     def test_the_loss_falls(
         self, config: FitConfig, tmp_path: Path, cache: Path, loss: str
     ) -> None:
-        config = with_steps(config, 25, loss=loss, learning_rate=5e-3, check_steps=1000)
+        config = with_steps(config, 40, loss=loss, learning_rate=5e-3, check_steps=1000)
         run = fit(config, tmp_path, cache)
         batch = run.mixer.batch(10**6, 16)
 
