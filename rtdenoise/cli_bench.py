@@ -14,7 +14,8 @@ bench_app = typer.Typer(
 )
 
 Models = Annotated[
-    list[str] | None, typer.Option("--model", help="Model to measure; repeatable. Default: all.")
+    list[str] | None,
+    typer.Option("--model", help="Model to measure, or NAME@N; repeatable. Default: all."),
 ]
 Rate = Annotated[int, typer.Option(help="Sample rate in Hz.")]
 

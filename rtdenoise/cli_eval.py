@@ -25,7 +25,7 @@ def evaluate(
         typer.Option(help="Folder of their clean references, same names. Without: DNSMOS only."),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="Model to score; repeatable. Default: all.")
+        list[str] | None, typer.Option(help="Model to score, or NAME@N; repeatable. Default: all.")
     ] = None,
     cmd: Annotated[
         list[str] | None,

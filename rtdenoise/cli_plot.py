@@ -26,7 +26,7 @@ def plot(
         typer.Option("--out", "-o", help="Picture. Default: NAME.png next to the first file."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Model that denoises a single file: name or folder.")
+        str | None, typer.Option(help="Model that denoises a single file: NAME, NAME@N or folder.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing picture.")] = False,
 ) -> None:

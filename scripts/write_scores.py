@@ -7,6 +7,7 @@ the pairs are; the file of peers holds what other denoisers scored on them.
 """
 
 import csv
+import itertools
 import json
 import math
 import re
@@ -18,7 +19,7 @@ import typer
 from rtdenoise.bench import Bench, measure
 from rtdenoise.evaluate import UNPROCESSED, means, score_models
 from rtdenoise.metrics import HEADLINE
-from rtdenoise.model import list_models, load_model
+from rtdenoise.model import Card, list_models, load_model, read_card
 from rtdenoise.pairs import find_pairs
 from rtdenoise.report import TITLES, cell, intervals
 from rtdenoise.statistics import Interval
@@ -26,6 +27,8 @@ from rtdenoise.tables import markdown
 
 ROOT = Path(__file__).parents[1]
 RATES_HZ = (16_000, 48_000)
+PATCH_HOPS = (1, 16)
+"""How often patch models run: as soon as they can, and as the shipped one was trained."""
 
 
 def main(
@@ -36,32 +39,62 @@ def main(
 ) -> None:
     """Score, measure and write."""
     pairs = find_pairs(noisy, clean)
-    found = score_models(pairs, [UNPROCESSED, *list_models()])
+    specs = {name: specs_of(read_card(name)) for name in list_models()}
+    found = score_models(pairs, [UNPROCESSED, *itertools.chain(*specs.values())])
     for gap in found.gaps:
         print(gap)
-    scores, by_system = found.scores, intervals(found)
-    rows = []
-    for name, clips in scores.items():
-        mean = means(clips)
-        measured = []
-        if name != UNPROCESSED:
-            measured = [measure(load_model(name), rate) for rate in RATES_HZ]
-        rows.append(score_cells(name, by_system[name]) | cost_cells(measured))
+    by_system = intervals(found)
+    rows = [score_cells(UNPROCESSED, by_system[UNPROCESSED]) | cost_cells([])]
+    for name, asked in specs.items():
+        entries = {}
+        for spec in asked:
+            measured = [measure(load_model(spec), rate) for rate in RATES_HZ]
+            rows.append(score_cells(spec, by_system[spec]) | cost_cells(measured))
+            entries[spec] = score_entry(means(found.scores[spec]), measured)
         card = ROOT / "models" / name / "card.json"
         if card.exists():
-            values = json.loads(card.read_text(encoding="utf-8"))
-            values["scores"] = {
-                "about": about,
-                "clips": len(pairs),
-                "mean": {k: round(v, 4) for k, v in mean.items()},
-                "noisy": {k: round(v, 4) for k, v in means(scores[UNPROCESSED]).items()},
-                "latency_ms": measured[0].latency_ms,
-                "rtf_by_hop": {str(b.rate): round(b.hop_rtf, 4) for b in measured},
-            }
-            card.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+            common = {"about": about, "clips": len(pairs)}
+            common["noisy"] = rounded(means(found.scores[UNPROCESSED]))
+            write_card(card, common, entries)
     if peers is not None:
         rows += read_peers(peers)
-    readme = ROOT / "README.md"
+    write_table(ROOT / "README.md", rows, about)
+    print(markdown(rows))
+
+
+def specs_of(card: Card) -> list[str]:
+    """Return as what a model is scored: a patch model once for each of PATCH_HOPS."""
+    if "patch" in card.details:
+        return [f"{card.name}@{hops}" for hops in PATCH_HOPS]
+    return [card.name]
+
+
+def score_entry(mean: dict[str, float], measured: list[Bench]) -> dict[str, object]:
+    """Return scores and cost as a card has them."""
+    return {
+        "mean": rounded(mean),
+        "latency_ms": measured[0].latency_ms,
+        "rtf_by_hop": {str(b.rate): round(b.hop_rtf, 4) for b in measured},
+    }
+
+
+def rounded(scores: dict[str, float]) -> dict[str, float]:
+    """Return scores as precisely as cards tell them."""
+    return {k: round(v, 4) for k, v in scores.items()}
+
+
+def write_card(
+    card: Path, common: dict[str, object], entries: dict[str, dict[str, object]]
+) -> None:
+    """Put scores into a card; of a patch model under the names it was scored by."""
+    values = json.loads(card.read_text(encoding="utf-8"))
+    own = entries.get(values["name"], entries)
+    values["scores"] = common | own
+    card.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def write_table(readme: Path, rows: list[dict[str, str]], about: str) -> None:
+    """Put the table between the two comments of the README."""
     table = f"<!-- scores -->\n{markdown(rows)}\n\nMeasured on {about}.\n<!-- /scores -->"
     text, count = re.subn(
         r"<!-- scores -->.*<!-- /scores -->",
@@ -70,9 +103,8 @@ def main(
         flags=re.DOTALL,
     )
     if count != 1:
-        raise SystemExit("README.md lacks its two scores comments")
+        raise SystemExit(f"{readme.name} lacks its two scores comments")
     readme.write_text(text, encoding="utf-8")
-    print(markdown(rows))
 
 
 def score_cells(model: str, found: dict[str, Interval]) -> dict[str, str]:
