@@ -1,9 +1,9 @@
 """Where a model runs: ONNX Runtime's providers for a device, and whether they can be had here.
 
 On CUDA, products of matrices and convolutions are computed in TF32, ONNX Runtime's default:
-factors have 10 bits after the point, sums 23. Gains move by about 1e-3. TensorRT computes in
-float16 where it finds it sound; it builds an engine for each shape first, which takes minutes
-and is kept for the next time.
+factors have 10 bits after the point, sums 23. Gains move by about 1e-3. Patch models have
+float16 (:mod:`rtdenoise.float16`). TensorRT computes in float16 where it finds it sound; it
+builds an engine for each shape first, which takes minutes and is kept for the next time.
 """
 
 import ctypes
@@ -179,6 +179,7 @@ def open_session(
     *,
     threads: int = 1,
     fixed: dict[str, int] | None = None,
+    content: bytes | None = None,
 ) -> Any:
     """Return an ONNX Runtime session.
 
@@ -187,6 +188,7 @@ def open_session(
         providers: best first.
         threads: that share a single operation on the CPU.
         fixed: sizes of named axes, where they are always the same.
+        content: the graph itself, in place of what is in the file.
 
     Raises:
         ModelError: the graph cannot be loaded.
@@ -202,7 +204,9 @@ def open_session(
     if fixed:
         options.log_severity_level = 4  # who fixes sizes tries what may fail, and tells why
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers, enable_fallback=0)
+        return onnxruntime.InferenceSession(
+            content or str(path), options, providers, enable_fallback=0
+        )
     except Exception as error:  # the library raises a dozen unrelated classes
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path}: ONNX Runtime cannot load it ({reason})") from error

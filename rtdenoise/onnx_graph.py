@@ -76,8 +76,10 @@ class Graph:
         path: of ``model.onnx``.
         place: the device.
         threads: that share a single operation on the CPU.
+        content: a graph with the same inputs and outputs, to run in place of the file's.
 
     Attributes:
+        path: of the file.
         place: the device.
         inputs: shapes without the axis of streams, by name; strings are free sizes.
         session: runs any shapes.
@@ -86,9 +88,11 @@ class Graph:
         ModelError: it cannot be loaded.
     """
 
-    def __init__(self, path: Path, place: Place, threads: int = 1) -> None:
-        self.place, self._path = place, path
-        self.session = open_session(path, place.providers(), threads=threads)
+    def __init__(
+        self, path: Path, place: Place, threads: int = 1, content: bytes | None = None
+    ) -> None:
+        self.place, self.path, self._content = place, path, content
+        self.session = open_session(path, place.providers(), threads=threads, content=content)
         shapes = {i.name: tuple(i.shape[1:]) for i in self.session.get_inputs()}
         self.inputs = {name: shape for name, shape in shapes.items() if not name.startswith(STATE)}
         self.state_shapes = {
@@ -131,7 +135,9 @@ class Graph:
             )
         fixed = {STREAMS: streams, FRAMES: frames}
         try:
-            return open_session(self._path, self.place.fast_providers(), fixed=fixed)
+            return open_session(
+                self.path, self.place.fast_providers(), fixed=fixed, content=self._content
+            )
         except ModelError as error:
             self.refuse_fast(str(error))
             return None
@@ -140,7 +146,7 @@ class Graph:
         """Do without fast sessions from now on, and say so."""
         self._is_fast = False
         faster = "a CUDA graph" if self.place.kind == "cuda" else "TensorRT"
-        self._tell(f"{self._path.parent.name} runs without {faster}: {problem}")
+        self._tell(f"{self.path.parent.name} runs without {faster}: {problem}")
 
     def _tell(self, text: str) -> None:
         """Say something once."""

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtdenoise.binding import Step
+from rtdenoise.float16 import with_float16
 from rtdenoise.gpu import find_place
 from rtdenoise.model import Card, Model, ModelError, State
 from rtdenoise.onnx_graph import STATE, Graph, GraphState
@@ -76,11 +77,21 @@ class PatchModel(Model):
                 f"{folder}: the graph's history is {shape}, not the "
                 f"({self.window_frames - 1}, {self.bins}) of the card"
             )
+        if self._place.kind == "cuda":  # TensorRT decides for itself
+            self._graph = with_float16(self._graph, self._picture(), GAIN)
         self._most_patches = CPU_PATCHES if self._place.is_host else GPU_PATCHES
         self._steps: dict[tuple[int, int], Step] = {}
         self._lock = threading.Lock()
         if emit_frames is not None:
             self._choose(emit_frames)
+
+    def _picture(self) -> dict[str, FloatArray]:
+        """Return a patch with a voice in it: harmonics that rise and pause, over soft noise."""
+        frame, bin_ = np.arange(self.window_frames)[:, np.newaxis], np.arange(self.bins)
+        voice = (1 + np.cos(2 * np.pi * bin_ / (5 + frame / 32))) * (np.sin(frame / 5) > 0)
+        noise = np.random.default_rng(1).rayleigh(0.1, voice.shape)
+        patch = (0.02 * 10 ** (-bin_ / 80) * (voice + noise)).astype(np.float32)[np.newaxis]
+        return {MAGNITUDE: patch[:, -1:], STATE + HISTORY: patch[:, :-1]}
 
     def with_emit_frames(self, emit_frames: int) -> Self:
         """Return the same model with other frames between two passes; the network is shared.

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rtdenoise.float16 import with_float16
+from rtdenoise.gpu import Place
 from rtdenoise.model import load_model
+from rtdenoise.onnx_graph import Graph
 from rtdenoise.onnx_model import OnnxModel
 from rtdenoise.patch_model import PatchModel
 from rtdenoise.stft import StftConfig
@@ -126,6 +129,20 @@ def test_folding_keeps_the_output_and_the_original(name, arguments):
     assert not any(isinstance(m, NORMS) for m in folded.modules())
     torch.testing.assert_close(after, before, atol=3e-5, rtol=0)
     torch.testing.assert_close(again, before, atol=0, rtol=0)
+
+
+def test_patch_models_compute_the_same_in_float16(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(Place, "providers", lambda _: ["CPUExecutionProvider"])
+    name, arguments = CASES[-2]
+    checkpoint = trained(8, name, **arguments)
+    export(checkpoint, tmp_path / "mine", "", "", "MIT", None, "int8")
+    model = load_model(tmp_path / "mine")
+    graph, picture = Graph(tmp_path / "mine" / "model.onnx", Place("cuda")), model._picture()
+    half = with_float16(graph, picture, "gain")
+    assert half is not graph, caplog.text
+    one, other = (g.run(picture, "gain") for g in (graph, half))
+    assert one.std() > 0.05
+    assert 0 < np.abs(one - other).max() < 0.01
 
 
 @pytest.mark.parametrize("name", [p.parent.name for p in MODELS.glob("*/checkpoint.pt")])
