@@ -1,6 +1,9 @@
 """A differentiable stand-in for PESQ, from the package ``torch-pesq``."""
 
+from functools import cache
+
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor, nn
 from torchaudio.transforms import Spectrogram
 
@@ -11,6 +14,39 @@ LEAST_RMS = 1e-4
 
 LEAST_DISTURBANCE = 1e-3
 """Disturbance of a frame that nobody hears."""
+
+
+TAIL_SAMPLES = 4096
+"""What the package's filters still give behind a clip, and far more."""
+
+
+def recursive_filter(samples: Tensor, below: Tensor, above: Tensor, clamp: bool) -> Tensor:
+    """Do what ``torchaudio.functional.lfilter`` does, by the filter's frequency response.
+
+    On a CPU, the whole term takes two thirds of the time so.
+
+    Args:
+        samples: clips.
+        below: denominator of the filter.
+        above: its numerator.
+        clamp: as there; ``False`` only.
+
+    Shape:
+        ``[clips, samples]`` and ``[taps]`` twice to ``[clips, samples]``.
+    """
+    assert not clamp
+    length = samples.shape[1]
+    size = next_fast_len(length + TAIL_SAMPLES, real=True)
+    response = _response(tuple(below.tolist()), tuple(above.tolist()), size).to(samples.device)
+    return torch.fft.irfft(torch.fft.rfft(samples, size) * response, size)[:, :length]
+
+
+@cache
+def _response(below: tuple[float, ...], above: tuple[float, ...], size: int) -> Tensor:
+    """Return a filter's frequency response: complex64 ``[size // 2 + 1]``."""
+    parts = (torch.fft.rfft(torch.tensor(c, dtype=torch.float64), size) for c in (above, below))
+    numerator, denominator = parts
+    return (numerator / denominator).to(torch.complex64)
 
 
 class PowerSpectrum(nn.Module):
@@ -43,11 +79,12 @@ class PesqTerm(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         try:
-            from torch_pesq import PesqLoss
+            from torch_pesq import PesqLoss, loss
         except ImportError as error:
             raise DataError(
                 "the perceptual loss needs a package: pip install torch-pesq"
             ) from error
+        loss.lfilter = recursive_filter
         self.disturbance = PesqLoss(1.0, sample_rate=RATE_HZ)
         self.disturbance.to_spec = PowerSpectrum(self.disturbance.to_spec)
         bands = self.disturbance.fbank
