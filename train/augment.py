@@ -87,20 +87,13 @@ class Augmentations:
         return replace(self, **{name: new})
 
 
-def at_speed(samples: Tensor, factor: float, length: int) -> Tensor:
-    """Return ``length`` samples of a clip played at a speed, pitch and all.
-
-    Raises:
-        ValueError: the clip is too short for that.
+def played_in(samples: Tensor, length: int) -> Tensor:
+    """Return a clip played so fast that it has ``length`` samples, pitch and all.
 
     Shape:
         ``[samples]`` to ``[length]``.
     """
-    taken = round(length * factor)
-    if taken > samples.shape[-1]:
-        raise ValueError(f"{length} samples at speed {factor} take {taken}")
-    spectrum = torch.fft.rfft(samples[..., :taken])
-    return torch.fft.irfft(spectrum, n=length) * (length / taken)
+    return torch.fft.irfft(torch.fft.rfft(samples), n=length) * (length / samples.shape[-1])
 
 
 def time_shift(samples: Tensor, shift_samples: Tensor) -> Tensor:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torchaudio.functional import resample
 
-from rtdenoise.train.augment import Augmentations, Strength, at_speed, time_shift
+from rtdenoise.train.augment import Augmentations, Strength, played_in, time_shift
 from rtdenoise.train.channel import (
     BANDS,
     PHONE_LOW_HZ,
@@ -210,8 +211,9 @@ class Mixer:
         k, factor = draw.strengths(signals[0].shape[0], speed)
         played = tuple(signal[:, :length].clone() for signal in signals)
         for clip, by in zip(k.tolist(), factor.tolist(), strict=True):
+            taken = next_fast_len(round(length * by), real=True)  # transforms fast, nearly as long
             for signal, out in zip(signals, played, strict=True):
-                out[clip] = at_speed(signal[clip], by, length)
+                out[clip] = played_in(signal[clip, :taken], length)
         return played
 
     def _colour(self, samples: Tensor, draw: Draw) -> None:
