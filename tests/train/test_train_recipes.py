@@ -55,6 +55,11 @@ def test_shipped_recipes_describe_a_training(ask, name: str) -> None:
     assert config.batch_clips == values["batch"]
 
 
+def test_the_benchmark_varies_nothing_but_the_level(ask) -> None:
+    drawn = vars(ask("--preset", "voicebank-demand").mix.augmentations)
+    assert {name for name, strength in drawn.items() if strength.probability > 0} == {"volume"}
+
+
 def test_the_sizes_are_ordered() -> None:
     def size(name: str) -> int:
         values = read_recipe(name)
