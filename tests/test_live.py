@@ -141,7 +141,9 @@ def likeness_db(played, wanted):
         place = int(np.abs(match).argmax())
         heard = played[place : place + part.size]
         target = part * (heard @ part) / (part @ part)
-        scores.append(10 * np.log10((target @ target) / np.sum((heard - target) ** 2)))
+        power = target @ target
+        rest = max(np.sum((heard - target) ** 2), 1e-12 * power)  # which may be nothing at all
+        scores.append(10 * np.log10(power / rest))
     assert len(scores) >= 3
     return float(np.median(scores))
 
