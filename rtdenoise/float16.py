@@ -53,7 +53,8 @@ def in_float16(path: Path) -> bytes:
     except ImportError as error:
         raise ModelError("onnx is missing; pip install 'rtdenoise[cuda]'") from error
     single, half = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
-    graph = onnx.shape_inference.infer_shapes(onnx.load(str(path))).graph
+    model = onnx.load(str(path))
+    graph = onnx.shape_inference.infer_shapes(model).graph  # a copy
     floats = {v.name for v in [*graph.input, *graph.value_info] if _type(v) == single}
     floats |= {i.name for i in graph.initializer if i.data_type == single}
     inside = _after_convolution(graph.node) & _before_convolution(graph.node)
@@ -72,7 +73,6 @@ def in_float16(path: Path) -> bytes:
                 made.add(cast)
                 nodes.append(onnx.helper.make_node("Cast", [value], [cast], to=to))
         nodes.append(node)
-    model = onnx.load(str(path))
     del model.graph.node[:], model.graph.value_info[:]
     model.graph.node.extend(nodes)
     content: bytes = model.SerializeToString()

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from small_runs import with_steps
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rtdenoise.train import validate
 from rtdenoise.train.augment import Augmentations
 from rtdenoise.train.checkpoint import Checkpoint
-from rtdenoise.train.data import RATE_HZ, DataError, Sources
+from rtdenoise.train.data import DataError, Sources
 from rtdenoise.train.fit import Fit, FitConfig, recipe
 from rtdenoise.train.mix import MixConfig
 
@@ -44,13 +45,6 @@ def config(sources: Sources) -> FitConfig:
         ),
         10,
     )
-
-
-def with_steps(config: FitConfig, steps: int, **changes: Any) -> FitConfig:
-    config = replace(config, **changes)
-    step_h = config.batch_clips * config.clip_samples / RATE_HZ / 3600
-    # Half a step less than the sum, so that rounding cannot add one.
-    return replace(config, hours=(steps - 0.5) * step_h)
 
 
 def fit(config: FitConfig, folder: Path, cache: Path) -> Fit:

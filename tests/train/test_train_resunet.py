@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from small_runs import with_steps
 from torch import Tensor
 
 from rtdenoise.train import pretrained, validate
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.config import FitConfig, recipe
-from rtdenoise.train.data import RATE_HZ, DataError, Sources
+from rtdenoise.train.data import DataError, Sources
 from rtdenoise.train.fit import Fit
 from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS, clip_gains
@@ -164,13 +165,6 @@ def config(sources: Sources) -> FitConfig:
         ),
         6,
     )
-
-
-def with_steps(config: FitConfig, steps: int, **changes: Any) -> FitConfig:
-    config = replace(config, **changes)
-    step_h = config.batch_clips * config.clip_samples / RATE_HZ / 3600
-    # Half a step less than the sum, so that rounding cannot add one.
-    return replace(config, hours=(steps - 0.5) * step_h)
 
 
 def fit(config: FitConfig, folder: Path, cache: Path, console: Console | None = None) -> Fit:

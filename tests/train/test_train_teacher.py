@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from small_runs import with_steps
 from torch import Tensor
 
 from rtdenoise.stft import StftConfig
@@ -146,8 +147,7 @@ class TestLearning:
             valid_clips=1,
             teacher=str(teacher),
         )
-        step_h = config.batch_clips * config.clip_samples / RATE_HZ / 3600
-        return replace(config, hours=24.5 * step_h)
+        return with_steps(config, 25)
 
     @pytest.mark.parametrize(
         ("name", "arguments"),

@@ -14,11 +14,12 @@ import pytest
 import torch
 from matplotlib import image
 from rich.console import Console
+from small_runs import with_steps
 
 from rtdenoise.train import validate, workers
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.config import FitConfig
-from rtdenoise.train.data import RATE_HZ, DataError, Sources
+from rtdenoise.train.data import DataError, Sources
 from rtdenoise.train.fit import Fit
 from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS
@@ -46,7 +47,7 @@ def base(sources: Sources) -> FitConfig:
         check_steps=2,
         valid_clips=1,
     )
-    return replace(config, hours=9.5 * config.clip_samples / RATE_HZ / 3600)
+    return with_steps(config, 10)
 
 
 @pytest.fixture
