@@ -127,6 +127,9 @@ def train(
     pesq_from: Annotated[
         float, typer.Option(help="Share of the steps after which it counts.", min=0, max=1)
     ] = 0.6,
+    mos_weight: Annotated[
+        float, typer.Option(help="What a point of DNSMOS OVRL counts, likewise.", min=0)
+    ] = 0.0,
     snr: Annotated[tuple[float, float], typer.Option(help="SNR bounds in dB.")] = (-8.0, 22.0),
     augment: Annotated[
         list[str] | None,
@@ -208,6 +211,7 @@ def train(
         snr_weight=snr_weight,
         pesq_weight=pesq_weight,
         pesq_from=pesq_from,
+        mos_weight=mos_weight,
         newest_weight=newest_weight,
         encoder_weights=encoder_weights,
         teacher=str(teacher) if teacher else None,

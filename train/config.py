@@ -35,6 +35,8 @@ class FitConfig:
         pesq_weight: what PESQ's disturbance counts in the perceptual loss.
         pesq_from: share of the steps after which it counts: it teaches little to a
             network that still leaves much noise.
+        mos_weight: what a point of DNSMOS's overall rating counts there from then on, too;
+            one in eight clips is rated.
         newest_weight: of a network that sees patches: what one of the columns that
             streaming gives counts against one of the others (PESQ judges whole patches).
         encoder_weights: of such a network: what its encoder begins with, ``none`` (random
@@ -69,6 +71,7 @@ class FitConfig:
     snr_weight: float = 0.01
     pesq_weight: float = 0.2
     pesq_from: float = 0.6
+    mos_weight: float = 0.0
     newest_weight: float = 4.0
     encoder_weights: str = "none"
     teacher: str | None = None
@@ -123,6 +126,8 @@ def recipe(config: FitConfig, processes: int) -> dict[str, Any]:
         del values["teacher"], values["teacher_weight"]
     else:
         values["teacher"] = Path(config.teacher).name
+    if config.mos_weight == 0:
+        del values["mos_weight"]
     if config.network != "resunet":
         del values["newest_weight"], values["encoder_weights"]
     return values

@@ -14,6 +14,7 @@ from rtdenoise.train.losses import (
     snr_db,
     teacher_loss,
 )
+from rtdenoise.train.mos import MosTerm
 from rtdenoise.train.networks import clip_gains, gains
 from rtdenoise.train.networks.resunet import ResUNet
 from rtdenoise.train.patches import column_weights, cut_patches, hide_beginnings, sample_weights
@@ -23,6 +24,9 @@ from rtdenoise.train.teacher import Teacher
 
 YOUNG_SHARE = 0.1
 """Share of the patches that a patch network sees as in the first moments of a stream."""
+
+RATED = 8
+"""One in so many clips is rated: on a CPU its rating costs a fifth of the step."""
 
 
 class Objective(nn.Module):
@@ -44,7 +48,9 @@ class Objective(nn.Module):
         self._fused = torch.compile(called) if config.compile else called
         self.stft = Stft(config.stft, RATE_HZ)
         self._config = config
-        self._pesq = PesqTerm() if config.loss == "perceptual" else None
+        perceptual = config.loss == "perceptual"
+        self._pesq = PesqTerm() if perceptual else None
+        self._mos = MosTerm(config.precision) if perceptual and config.mos_weight else None
         self._teacher = teacher
         columns, samples = self._weights()
         self.register_buffer("_columns", columns, persistent=False)
@@ -87,14 +93,24 @@ class Objective(nn.Module):
             loss = resynthesis_loss(heard, wanted, before, weight, self._samples)
             if self._config.loss != "resynthesis":
                 loss = loss + intelligibility_loss(heard, wanted, self._samples)
-            if self._pesq is not None and done >= self._config.pesq_from:
-                loss = loss + self._config.pesq_weight * self._pesq(heard, wanted)
+            if done >= self._config.pesq_from:
+                loss = loss + self._perceived(heard, wanted)
         if self._teacher is not None:
             with self._precision(noisy):
                 taught = self._teacher(noisy_patches)
             imitation = teacher_loss(gain, taught, noisy_patches.abs(), self._columns)
             loss = loss + self._config.teacher_weight * imitation
         return loss, snr_db(heard.detach(), wanted).mean()
+
+    def _perceived(self, heard: Tensor, wanted: Tensor) -> Tensor:
+        """Return what those terms of the loss say that imitate listeners."""
+        loss = heard.new_zeros(())
+        if self._pesq is not None:
+            loss = loss + self._config.pesq_weight * self._pesq(heard, wanted)
+        if self._mos is not None:
+            rated = max(1, len(heard) // RATED)
+            loss = loss + self._config.mos_weight * self._mos(heard[:rated], wanted[:rated])
+        return loss
 
     def _gain(self, spectrum: Tensor) -> Tensor:
         """Return the gains of patches, each on its own."""
