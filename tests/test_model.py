@@ -39,8 +39,10 @@ def test_card_says_how_it_was_trained_and_how_good_it_is(name):
     assert details["network"]["parameters"] > 0
     scores = details["scores"]
     assert scores["clips"] >= 50
-    assert scores["mean"]["pesq_wb"] > scores["noisy"]["pesq_wb"]
-    assert scores["mean"]["si_sdr_db"] > scores["noisy"]["si_sdr_db"]
+    # A patch model is scored as more than one: for each number of hops between its runs.
+    for entry in [scores] if "mean" in scores else [scores[f"{name}@1"], scores[f"{name}@16"]]:
+        assert entry["mean"]["pesq_wb"] > scores["noisy"]["pesq_wb"]
+        assert entry["mean"]["si_sdr_db"] > scores["noisy"]["si_sdr_db"]
 
 
 @pytest.mark.parametrize("name", list_models())
