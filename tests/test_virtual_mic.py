@@ -298,5 +298,6 @@ def test_others_hear_what_is_played(server, tmp_path):
     assert loud.size
     middle = mic[loud[0] :][RATE_HZ // 4 : RATE_HZ // 4 + RATE_HZ]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(middle.size)))
-    assert spectrum.argmax() == 1_000
+    # A sound server that is late for a moment breaks the tone, which then has no sharp line.
+    assert spectrum.argmax() == pytest.approx(1_000, abs=3)
     assert np.abs(middle).max() == pytest.approx(0.25, rel=0.02)
