@@ -8,6 +8,7 @@ import torch
 import typer
 from rich.console import Console
 
+from rtdenoise.stft import StftConfig
 from rtdenoise.train.augment import Augmentations
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.config import ENCODER_WEIGHTS, LOSSES, FitConfig
@@ -17,7 +18,7 @@ from rtdenoise.train.memory import keep_freed_memory
 from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.recipes import list_recipes, read_recipe
-from rtdenoise.train.shape import SQUARE_FRAMES, network_arguments, with_patches
+from rtdenoise.train.shape import SQUARE_FRAMES, network_arguments, windows, with_patches
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 export_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -81,6 +82,10 @@ def train(
         ),
     ] = None,
     patches: Annotated[int, typer.Option(help="Patches cut from a clip.", min=1)] = 2,
+    analysis_ms: Annotated[
+        float,
+        typer.Option(help="Analysis window: finer frequencies when longer, at equal latency."),
+    ] = StftConfig().analysis_ms,
     width: Annotated[
         int | None,
         typer.Option(help="Channels of the middle layers, the blocks, or the decoder.", min=1),
@@ -184,7 +189,8 @@ def train(
         "encoder_depth": encoder_depth,
         "emit_frames": emit_frames,
     }
-    arguments = network_arguments(network, shape)
+    stft = windows(analysis_ms)
+    arguments = network_arguments(network, shape, stft)
     arguments, frames = with_patches(network, arguments, patch_frames)
     augmentations = Augmentations()
     for text in augment or ():
@@ -203,6 +209,7 @@ def train(
             rooms=rooms,
             responses=str(responses) if responses else None,
         ),
+        stft=stft,
         patch_frames=frames,
         patches=patches,
         batch_clips=batch,

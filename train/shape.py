@@ -2,7 +2,8 @@
 
 import inspect
 
-from rtdenoise.train.data import DataError
+from rtdenoise.stft import StftConfig
+from rtdenoise.train.data import RATE_HZ, DataError
 from rtdenoise.train.networks import NETWORKS
 
 Arguments = dict[str, float | str]
@@ -12,8 +13,22 @@ SQUARE_FRAMES = 161
 """Frames of a patch that has as many as it has bins."""
 
 
-def network_arguments(network: str, given: dict[str, float | str | None]) -> Arguments:
-    """Return what was given of the options that shape a network.
+def windows(analysis_ms: float) -> StftConfig:
+    """Return windows and hop of which the analysis window is ``analysis_ms`` long.
+
+    Raises:
+        DataError: it does not fit the other two.
+    """
+    try:
+        return StftConfig(analysis_ms=analysis_ms)
+    except ValueError as error:
+        raise DataError(f"--analysis-ms {analysis_ms:g}: {error}") from error
+
+
+def network_arguments(
+    network: str, given: dict[str, float | str | None], stft: StftConfig
+) -> Arguments:
+    """Return what was given of the options that shape a network, and the bins that it sees.
 
     Raises:
         DataError: the network is unknown, or has no such option.
@@ -26,7 +41,8 @@ def network_arguments(network: str, given: dict[str, float | str | None]) -> Arg
         if name not in known:
             options = ", ".join(_option(n) for n in given if n in known)
             raise DataError(f"{network} has no option {_option(name)}; it has {options}")
-    return chosen
+    bins = stft.bins(RATE_HZ)
+    return chosen if bins == known["bins"].default else chosen | {"bins": bins}
 
 
 def _option(name: str) -> str:

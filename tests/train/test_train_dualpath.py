@@ -47,21 +47,25 @@ def test_changes_phases() -> None:
     assert float(angle.std()) > 0.01
 
 
-@pytest.mark.parametrize("bins", [81, 161, 481])
-def test_any_bins_that_fit_the_strides(bins: int) -> None:
+@pytest.mark.parametrize("bins", [81, 161, 321])
+def test_any_bins_that_fit_the_bands(bins: int) -> None:
     assert gain(network(bins=bins), spectrum(3, 1, 4, bins)).shape == (1, 4, bins)
 
 
 @pytest.mark.parametrize("merge", [1, 2, 4])
 def test_any_merge(merge: int) -> None:
     made = network(merge=merge)
-    assert made.bands == 160 // (4 * merge) + 1
+    assert made.bands == 40 // merge + 1
     assert gain(made, spectrum(3, 1, 4, 161)).shape == (1, 4, 161)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"bins": 160}, "multiple of 8 plus 1"), ({"width": 10, "heads": 4}, "4 heads do not divide")],
+    [
+        ({"bins": 160}, "multiple of 40 plus 1"),
+        ({"merge": 3}, "merge must divide 40"),
+        ({"width": 10, "heads": 4}, "4 heads do not divide"),
+    ],
 )
 def test_sizes_that_do_not_fit_are_refused(arguments: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):

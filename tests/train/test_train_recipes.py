@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import typer
 
+from rtdenoise.stft import StftConfig
 from rtdenoise.train import cli, tune
 from rtdenoise.train.config import FitConfig
-from rtdenoise.train.data import DataError
+from rtdenoise.train.data import RATE_HZ, DataError
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.recipes import list_recipes, read_recipe
 from rtdenoise.train.trials import Trial
@@ -162,3 +163,19 @@ def test_a_teacher_is_asked_for_by_its_place(ask) -> None:
     config = ask("dncnn", "--teacher", "models/resunet", "--teacher-weight", "0.5")
     assert (config.teacher, config.teacher_weight) == (str(Path("models/resunet")), 0.5)
     assert ask("dncnn").teacher is None
+
+
+class TestAnalysisWindow:
+    def test_is_that_of_the_front_end_if_not_given(self, ask) -> None:
+        config = ask("dualpath")
+        assert (config.stft, config.arguments) == (StftConfig(), {})
+
+    def test_a_longer_one_has_finer_bins_at_equal_latency(self, ask) -> None:
+        config = ask("dualpath", "--analysis-ms", "40", "--width", "32")
+        assert config.arguments == {"width": 32, "bins": 321}
+        assert config.stft.bins(RATE_HZ) == 321
+        assert config.stft.latency_samples(RATE_HZ) == StftConfig().latency_samples(RATE_HZ)
+
+    def test_one_that_does_not_fit_the_hop_is_refused(self) -> None:
+        assert "--analysis-ms 25: " in refused("dualpath", "--analysis-ms", "25")
+        assert "--analysis-ms 10: " in refused("dualpath", "--analysis-ms", "10")

@@ -22,8 +22,8 @@ from torch.nn import functional as F
 
 from rtdenoise.train.networks.level import LEVEL_PAST, running_level
 
-STRIDE = 4
-"""Bins to a band: the stride of the first layer over frequency."""
+FINE_BANDS = 40
+"""Bands of the encoder, 200 Hz wide each; a last one has the highest bin."""
 
 COMPRESSION = 0.3
 """Exponent on magnitudes, in and out: about how loudness grows with amplitude."""
@@ -120,12 +120,12 @@ class DualPath(nn.Module):
     """The network: complex spectra in, complex gains out, with explicit state.
 
     Args:
-        bins: frequency bins of a frame; ``bins - 1`` is a multiple of ``4 * merge``.
+        bins: frequency bins of a frame; ``bins - 1`` is a multiple of 40.
         channels: of the encoder and decoder.
         width: channels of the blocks.
         blocks: pairs of time path and frequency path.
         heads: of the attention; divides ``width``.
-        merge: bands of the encoder, 4 bins apart, that make one band of the blocks.
+        merge: bands of the encoder that make one band of the blocks; divides 40.
 
     Raises:
         ValueError: the sizes do not fit together.
@@ -143,15 +143,17 @@ class DualPath(nn.Module):
         merge: int = 2,
     ) -> None:
         super().__init__()
-        whole = merge * STRIDE
-        if bins % whole != 1:
-            raise ValueError(f"bins must be a multiple of {whole} plus 1, not {bins}")
+        if bins % FINE_BANDS != 1:
+            raise ValueError(f"bins must be a multiple of {FINE_BANDS} plus 1, not {bins}")
+        if FINE_BANDS % merge:
+            raise ValueError(f"merge must divide {FINE_BANDS}, not be {merge}")
         if width % heads:
             raise ValueError(f"{heads} heads do not divide a width of {width}")
         self.bins = bins
         self.width = width
-        self.bands = bins // whole + 1
-        self.first = Layer(3, channels, 2 * STRIDE + 1, STRIDE)
+        self.bands = FINE_BANDS // merge + 1
+        stride = bins // FINE_BANDS
+        self.first = Layer(3, channels, 2 * stride + 1, stride)
         self.near = Layer(channels, channels, 3)
         self.down = Layer(channels, width, 2 * merge + 1, merge)
         self.time = nn.ModuleList([TimePath(width) for _ in range(blocks)])
@@ -162,7 +164,7 @@ class DualPath(nn.Module):
             width, channels, (1, 2 * merge - 1), (1, merge), (0, merge - 1)
         )
         self.joined = Layer(2 * channels, channels, 3)
-        self.last = nn.Conv2d(2 * channels, 2 * STRIDE, (1, 3), padding=(0, 1))
+        self.last = nn.Conv2d(2 * channels, 2 * stride, (1, 3), padding=(0, 1))
         with torch.no_grad():  # begin near the input as it is
             self.last.weight.mul_(0.3)
             self.last.bias.zero_()[::2] = 0.8
