@@ -4,6 +4,7 @@ Each works on a batch of clips on any device and draws its own strength for ever
 An augmentation is switched off by probability 0.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -11,8 +12,17 @@ from torch import Tensor
 
 from rtdenoise.train.data import DataError
 
-POSITIVE = ("low_pass", "high_pass", "phone", "reverb", "speed", "noise_speed")
+POSITIVE = ("low_pass", "high_pass", "phone", "reverb", "speed", "formants", "noise_speed")
 """Augmentations whose range must lie above zero."""
+
+ENVELOPE_WINDOW = 512
+"""Samples of the frames in which resonances are moved."""
+
+ENVELOPE_QUEFRENCY = 28
+"""Samples of the cepstrum that make the envelope: below the period of a pitch of 550 Hz."""
+
+MOST_MOVED_DB = 20.0
+"""Most that moving resonances changes a bin by."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,8 @@ class Augmentations:
 
     speed: Strength = Strength(0.5, 0.8, 1.25)
     """Speech faster and higher, or slower and lower: other talkers. Range: factor."""
+    formants: Strength = Strength(0.0, 0.85, 1.18)
+    """Resonances of the voice moved at equal pitch: a longer or shorter throat. Range: factor."""
     noise_speed: Strength = Strength(0.5, 0.6, 1.7)
     """The same for noise. Range: factor."""
     colour: Strength = Strength(0.5, 0.0, 10.0)
@@ -94,6 +106,35 @@ def played_in(samples: Tensor, length: int) -> Tensor:
         ``[samples]`` to ``[length]``.
     """
     return torch.fft.irfft(torch.fft.rfft(samples), n=length) * (length / samples.shape[-1])
+
+
+def move_formants(samples: Tensor, factor: Tensor) -> Tensor:
+    """Return speech whose resonances lie at ``factor`` times their frequency, at equal pitch.
+
+    The envelope of each short spectrum, the slow part of its cepstrum, is stretched over
+    frequency; the phase stays. It is vocal tract length perturbation (N. Jaitly and
+    G. Hinton, ICML workshop 2013) of a signal instead of its features.
+
+    Shape:
+        ``[clips, samples]`` and ``[clips]`` to ``[clips, samples]``.
+    """
+    window = torch.hann_window(ENVELOPE_WINDOW, device=samples.device)
+    frame = {"n_fft": ENVELOPE_WINDOW, "hop_length": ENVELOPE_WINDOW // 4, "window": window}
+    spectrum = torch.stft(samples, **frame, return_complex=True)  # [clips, bins, frames]
+    size = spectrum.abs().transpose(1, 2)
+    floor = 1e-4 * size.amax((1, 2), keepdim=True) + 1e-9
+    cepstrum = torch.fft.irfft((size + floor).log())
+    cepstrum[..., ENVELOPE_QUEFRENCY : 1 - ENVELOPE_QUEFRENCY] = 0
+    envelope = torch.fft.rfft(cepstrum).real
+    bins = envelope.shape[-1]
+    place = (torch.arange(bins, device=samples.device) / factor[:, None]).clamp(max=bins - 1)
+    below = place.long().clamp(max=bins - 2)
+    share = (place - below)[:, None]
+    index = below[:, None].expand(-1, envelope.shape[1], -1)
+    moved = envelope.gather(2, index) * (1 - share) + envelope.gather(2, index + 1) * share
+    most = MOST_MOVED_DB / 20 * math.log(10)
+    gain = (moved - envelope).clamp(-most, most).exp().transpose(1, 2)
+    return torch.istft(spectrum * gain, **frame, length=samples.shape[-1])
 
 
 def time_shift(samples: Tensor, shift_samples: Tensor) -> Tensor:

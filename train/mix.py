@@ -9,7 +9,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 from torchaudio.functional import resample
 
-from rtdenoise.train.augment import Augmentations, Strength, played_in, time_shift
+from rtdenoise.train.augment import Augmentations, Strength, move_formants, played_in, time_shift
 from rtdenoise.train.channel import (
     BANDS,
     PHONE_LOW_HZ,
@@ -167,6 +167,7 @@ class Mixer:
             noisy = corpus.noise.cut(*places, length)
             speech, noisy = self._at_speed((speech, noisy), augment.speed, draw)
             noise = noisy - speech
+            self._move_formants(speech, draw)
             self._colour(speech, draw)
             self._colour(noise, draw)
             k = draw.chosen(clips, config.remix)
@@ -174,6 +175,7 @@ class Mixer:
             self._zero(speech, draw, config.noise_only)
             return speech, noise
         (speech,) = self._at_speed((speech,), augment.speed, draw)
+        self._move_formants(speech, draw)
         self._colour(speech, draw)
         noise = self._noise(clips, draw)
         k = draw.chosen(clips, config.more_noise)
@@ -215,6 +217,12 @@ class Mixer:
             for signal, out in zip(signals, played, strict=True):
                 out[clip] = played_in(signal[clip, :taken], length)
         return played
+
+    def _move_formants(self, speech: Tensor, draw: Draw) -> None:
+        """Give some clips the voice of a larger or smaller head."""
+        k, factor = draw.strengths(speech.shape[0], self._config.augmentations.formants)
+        if k.numel():
+            speech[k] = move_formants(speech[k], factor)
 
     def _colour(self, samples: Tensor, draw: Draw) -> None:
         """Send some clips through an equaliser."""

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rtdenoise.train.augment import Augmentations, Strength, time_shift
+from rtdenoise.train.augment import Augmentations, Strength, move_formants, time_shift
 from rtdenoise.train.channel import clip_peaks, high_pass, low_pass, mu_law, transform_codec
 from rtdenoise.train.data import RATE_HZ, Corpus, DataError
 from rtdenoise.train.draw import Draw, at_snr, rms
@@ -16,6 +16,7 @@ from rtdenoise.train.rooms import EARLY_S, reverberate
 CPU = torch.device("cpu")
 STRENGTHS = {
     "speed": Strength(1.0, 0.8, 0.8),
+    "formants": Strength(1.0, 0.85, 0.85),
     "noise_speed": Strength(1.0, 0.8, 0.8),
     "colour": Strength(1.0, 10.0, 10.0),
     "artificial_noise": Strength(1.0, 12.0, 12.0),
@@ -289,6 +290,54 @@ class TestCodecs:
         inside = (frequency > 280) & (frequency < 3700)
         assert (power[:, ~inside].sum(1) < 0.02 * power.sum(1)).all()
         torch.testing.assert_close(noisy, mu_law(target))
+
+
+class TestFormants:
+    """On a buzz of 100 Hz through one resonance at 1500 Hz."""
+
+    PITCH_HZ = 100
+    RESONANCE_HZ = 1500.0
+
+    def vowel(self) -> Tensor:
+        harmonics = torch.arange(1, RATE_HZ // 2 // self.PITCH_HZ)
+        frequency = self.PITCH_HZ * harmonics[:, None]
+        size = 1 / (1 + ((frequency - self.RESONANCE_HZ) / 200) ** 2)
+        time_s = torch.arange(2 * RATE_HZ) / RATE_HZ
+        return (size * torch.cos(2 * torch.pi * frequency * time_s)).sum(0, keepdim=True)
+
+    def harmonics(self, samples: Tensor) -> Tensor:
+        """Return the magnitudes of 0, 100, 200 Hz and so on, away from the ends."""
+        middle = samples[0, RATE_HZ // 2 : -RATE_HZ // 2]
+        return torch.fft.rfft(middle).abs()[:: self.PITCH_HZ]
+
+    @pytest.mark.parametrize("factor", [0.8, 0.9, 1.1, 1.25])
+    def test_the_resonance_moves_by_the_factor(self, factor: float) -> None:
+        moved = move_formants(self.vowel(), torch.tensor([factor]))
+        peak_hz = float(self.harmonics(moved).argmax()) * self.PITCH_HZ
+        assert abs(peak_hz - factor * self.RESONANCE_HZ) <= self.PITCH_HZ
+
+    def test_the_pitch_stays(self) -> None:
+        moved = move_formants(self.vowel(), torch.tensor([1.2]))
+        middle = moved[0, RATE_HZ // 2 : -RATE_HZ // 2]
+        power = torch.fft.rfft(middle).abs().square()
+        at_harmonics = sum(power[k :: self.PITCH_HZ].sum() for k in (0, 1, self.PITCH_HZ - 1))
+        assert float(at_harmonics / power.sum()) > 0.99
+
+    def test_a_factor_of_one_changes_nothing(self) -> None:
+        speech = noise(21, 2, 8000)
+        torch.testing.assert_close(move_formants(speech, torch.ones(2)), speech)
+
+    def test_each_clip_has_its_own_factor(self) -> None:
+        speech = noise(22, 3, 8000)
+        factors = torch.tensor([0.85, 1.0, 1.18])
+        together = move_formants(speech, factors)
+        for k in range(3):
+            torch.testing.assert_close(
+                together[k : k + 1], move_formants(speech[k : k + 1], factors[k : k + 1])
+            )
+
+    def test_silence_stays_silent(self) -> None:
+        assert not move_formants(torch.zeros(1, 8000), torch.tensor([1.2])).any()
 
 
 class TestTimeShift:
