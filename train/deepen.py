@@ -1,17 +1,21 @@
-"""Residual networks that go on from shallower ones: new blocks begin as identities."""
+"""Networks that go on from shallower ones: new blocks begin as identities."""
 
 import re
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from rtdenoise.train.networks.dualpath import DualPath
 from rtdenoise.train.networks.resunet import ResUNet
 
-BLOCK = re.compile(r"(unet\.encoder\.layer\d+\.[1-9]\d*)\.(.+)")
-"""Name of a weight in a block behind the first of its stage: the block, and the rest."""
+BLOCKS = {
+    ResUNet: re.compile(r"(unet\.encoder\.layer\d+\.[1-9]\d*)\.(.+)"),
+    DualPath: re.compile(r"((?:time|frequency)\.\d+)\.(.+)"),
+}
+"""Name of a weight in a block that adds to its input: the block, and the rest."""
 
 
-def deepened(network: ResUNet, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def deepened(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return weights for a network that compute what those of a shallower one do.
 
     A residual block adds what its last norm gives. Where that is scaled by zero at first,
@@ -23,19 +27,23 @@ def deepened(network: ResUNet, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         weights: of a network of the same kind with as many blocks or fewer in its stages.
 
     Returns:
-        ``weights``, and those of the blocks that they lack.
+        ``weights``, and those of the blocks that they lack, where the network has such.
     """
+    pattern = BLOCKS.get(type(network))
+    if pattern is None:
+        return weights
     missing = {k: v for k, v in network.state_dict().items() if k not in weights}
     added = {}
     for name, value in missing.items():
-        if (match := BLOCK.fullmatch(name)) is None:
+        if (match := pattern.fullmatch(name)) is None:
             continue
         block, rest = match.groups()
         added[name] = torch.zeros_like(value) if rest in _last_norm(network, block) else value
     return weights | added
 
 
-def _last_norm(network: ResUNet, block: str) -> tuple[str, str]:
+def _last_norm(network: nn.Module, block: str) -> tuple[str, str]:
     """Return the names of scale and offset of a block's last norm."""
-    norms = [name for name, _ in network.get_submodule(block).named_children() if "bn" in name]
-    return f"{max(norms)}.weight", f"{max(norms)}.bias"
+    modules = network.get_submodule(block).named_modules()
+    norms = [n for n, module in modules if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    return f"{norms[-1]}.weight", f"{norms[-1]}.bias"

@@ -278,9 +278,7 @@ class Fit:
 
 def _adopt(network: nn.Module, path: Path) -> None:
     """Give a network the weights of a checkpoint."""
-    weights = Checkpoint.load(path).weights
-    if isinstance(network, ResUNet):
-        weights = deepened(network, weights)
+    weights = deepened(network, Checkpoint.load(path).weights)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

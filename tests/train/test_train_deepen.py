@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rtdenoise.train.deepen import deepened
+from rtdenoise.train.networks.dualpath import DualPath
 from rtdenoise.train.networks.resunet import ResUNet
 
 
@@ -35,6 +36,22 @@ def test_computes_the_same_and_learns_in_its_new_blocks(
     assert len(silent) == 2 * blocks  # scale and offset
     assert all(float(added[k].grad.abs().max()) > 0 for k in silent)
     assert all(p.std() > 0 for k, p in added.items() if ".conv" in k)
+
+
+def test_a_recurrent_network_computes_the_same_and_learns_in_its_new_blocks() -> None:
+    torch.manual_seed(7)
+    sizes = {"channels": 8, "width": 12}
+    before, after = DualPath(blocks=1, **sizes), DualPath(blocks=3, **sizes)
+    after.load_state_dict(deepened(after, before.state_dict()))
+    spectrum = torch.randn(2, 30, 161, 2)
+    with torch.no_grad():
+        want = before.eval()(spectrum, before.start(2))[0]
+        torch.testing.assert_close(after.eval()(spectrum, after.start(2))[0], want)
+    after.train()(spectrum, after.start(2))[0].square().mean().backward()
+    added = {k: p for k, p in after.named_parameters() if k not in before.state_dict()}
+    silent = [k for k, p in added.items() if not p.any()]
+    assert len(silent) == 2 * 2 * 2  # scale and offset of both paths of both blocks
+    assert all(float(added[k].grad.abs().max()) > 0 for k in silent)
 
 
 def test_leaves_a_network_of_the_same_depth_alone() -> None:
