@@ -1,7 +1,7 @@
 """Measures what a model costs and how long it makes one wait, through the whole path."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,9 @@ from rtdenoise.stft import FloatArray
 WARM_UP_HOPS = 50
 PASSES = 5
 """The fastest pass counts: what slows the others down is not the model."""
+
+ENOUGH_S = 20.0
+"""No further pass begins after this time, for models that are far from keeping up."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Bench:
 def measure(model: Model, rate: int, seconds: float = 8.0) -> Bench:
     """Measure a model on noise of a talker's level, the best of five passes.
 
+    A model so slow that its passes take more than 20 s gets fewer, but one at least.
+
     Args:
         model: what to run.
         rate: sample rate in Hz.
@@ -55,8 +60,8 @@ def measure(model: Model, rate: int, seconds: float = 8.0) -> Bench:
     blocks = audio.reshape(-1, hop)
     for block in blocks[:WARM_UP_HOPS]:
         denoiser.process(block)
-    taken_s = min((_hop_times_s(denoiser, blocks[WARM_UP_HOPS:]) for _ in range(PASSES)), key=sum)
-    whole_s = min(float(_hop_times_s(denoiser, [audio])[0]) for _ in range(PASSES))
+    taken_s = _fastest_s(denoiser, list(blocks[WARM_UP_HOPS:]))
+    whole_s = float(_fastest_s(denoiser, [audio]).sum())
     p50, p99 = np.percentile(taken_s, (50, 99)) * 1000
     return Bench(
         model=model.card.name,
@@ -69,7 +74,18 @@ def measure(model: Model, rate: int, seconds: float = 8.0) -> Bench:
     )
 
 
-def _hop_times_s(denoiser: Denoiser, blocks: Iterable[FloatArray]) -> npt.NDArray[np.float64]:
+def _fastest_s(denoiser: Denoiser, blocks: Sequence[FloatArray]) -> npt.NDArray[np.float64]:
+    """Return the time that each block takes in the fastest pass."""
+    since = time.perf_counter()
+    fastest = _hop_times_s(denoiser, blocks)
+    for _ in range(PASSES - 1):
+        if time.perf_counter() - since > ENOUGH_S:
+            break
+        fastest = min(fastest, _hop_times_s(denoiser, blocks), key=lambda times: times.sum())
+    return fastest
+
+
+def _hop_times_s(denoiser: Denoiser, blocks: Sequence[FloatArray]) -> npt.NDArray[np.float64]:
     """Return the time that each block takes."""
     times = []
     for block in blocks:

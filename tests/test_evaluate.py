@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from toys import FixedGain, Late
 
-from rtdenoise.bench import impulse_latency_samples, measure
+from rtdenoise.bench import WARM_UP_HOPS, impulse_latency_samples, measure
 from rtdenoise.errors import RtdenoiseError
 from rtdenoise.evaluate import UNPROCESSED, means, score_models
 from rtdenoise.metrics import si_sdr_db
@@ -125,6 +125,23 @@ def test_bench_measures_a_model():
     assert bench.latency_ms == 20.0
     assert 0 < bench.hop_p50_ms <= bench.hop_p99_ms
     assert 0 < bench.file_rtf < bench.hop_rtf < 1
+
+
+def test_bench_gives_a_slow_model_fewer_passes(monkeypatch):
+    hops = []
+
+    class Counted(FixedGain):
+        def step(self, spectrum, state):
+            hops.append(spectrum.shape[1])
+            return super().step(spectrum, state)
+
+    measure(Counted(), 16_000, seconds=0.5)
+    full = sum(hops)
+    hops.clear()
+    monkeypatch.setattr("rtdenoise.bench.ENOUGH_S", 0.0)
+    measure(Counted(), 16_000, seconds=0.5)
+    # Four passes fewer, hop by hop and of the whole.
+    assert full - sum(hops) == 4 * (50 + 50 + WARM_UP_HOPS)
 
 
 def test_tables_line_up():
