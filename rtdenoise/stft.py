@@ -191,13 +191,16 @@ class Analysis:
         if frames == 0:
             self._past = samples
             return np.empty((self._streams, 0, self._size // 2 + 1), np.complex64)
-        stream, sample = samples.strides
-        windows = np.lib.stride_tricks.as_strided(
-            samples,
-            (self._streams, frames, self._size),
-            (stream, self._hop * sample, sample),
-            writeable=False,
-        )
+        if frames == 1:  # as live streams do; strides take a twentieth of a hop's work to set up
+            windows = samples[:, np.newaxis, : self._size]
+        else:
+            stream, sample = samples.strides
+            windows = np.lib.stride_tricks.as_strided(
+                samples,
+                (self._streams, frames, self._size),
+                (stream, self._hop * sample, sample),
+                writeable=False,
+            )
         spectrum = self._rfft(windows * self._window, axis=2)
         self._past = samples[:, frames * self._hop :].copy()
         return np.asarray(spectrum, np.complex64)
@@ -254,14 +257,19 @@ class Synthesis:
         """
         frames = spectrum.shape[1]
         short = self._window.size
-        time = np.fft.irfft(spectrum, n=self._size, axis=2)[:, :, -short:] * self._window
-        parts = time.reshape(self._streams, frames, self._overlaps, self._hop)
-        total = np.zeros((self._streams, frames + self._overlaps - 1, self._hop), np.float32)
-        total[:, : self._overlaps - 1] = self._sum.reshape(self._streams, -1, self._hop)
-        # Oldest frame first, as when frames come one by one: the same sum to the last bit.
-        for k in reversed(range(self._overlaps)):
-            total[:, k : k + frames] += parts[:, :, k]
-        flat = total.reshape(self._streams, -1)
+        tail = np.fft.irfft(spectrum, n=self._size, axis=2)[:, :, -short:]
+        time = np.asarray(tail * self._window, np.float32)
+        if frames == 1:
+            flat = time[:, 0]
+            flat[:, : self._sum.shape[1]] += self._sum
+        else:
+            parts = time.reshape(self._streams, frames, self._overlaps, self._hop)
+            total = np.zeros((self._streams, frames + self._overlaps - 1, self._hop), np.float32)
+            total[:, : self._overlaps - 1] = self._sum.reshape(self._streams, -1, self._hop)
+            # Oldest frame first, as when frames come one by one: the same sum to the last bit.
+            for k in reversed(range(self._overlaps)):
+                total[:, k : k + frames] += parts[:, :, k]
+            flat = total.reshape(self._streams, -1)
         ready = frames * self._hop
         self._sum = flat[:, ready:].copy()
         skip = min(self._skip, ready)

@@ -20,7 +20,7 @@ def running_level(frame_level: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
     Shape:
         ``[streams, frames]`` and ``[streams, 2, 99]`` to the same two shapes.
     """
-    counted = torch.stack((frame_level, torch.ones_like(frame_level)), dim=1)
+    counted = F.pad(frame_level[:, None], (0, 0, 0, 1), value=1.0)
     seen = torch.cat((past, counted), dim=2)
-    mean = F.avg_pool1d(seen, LEVEL_FRAMES, stride=1)
-    return mean[:, 0] / mean[:, 1], seen[:, :, -LEVEL_PAST:]
+    level, present = F.avg_pool1d(seen, LEVEL_FRAMES, stride=1).chunk(2, dim=1)
+    return (level / present).squeeze(1), seen[:, :, -LEVEL_PAST:]
