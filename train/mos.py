@@ -54,6 +54,8 @@ class MosTerm(nn.Module):
         parts = [weights[f"time2freq/stft-{part}/kernel:0"][..., 0] for part in ("real", "imag")]
         self.register_buffer("_bases", torch.cat(parts), persistent=False)
         self._layers = nn.ModuleDict({name: _convolution(weights, name) for name in CONVOLUTIONS})
+        # On CPUs convolutions in bfloat16 take a quarter of the time this way.
+        self._layers.to(memory_format=torch.channels_last)
         self._dense = nn.ModuleList(_dense(weights, name) for name in DENSE)
         self.requires_grad_(False)
         self._mixed = precision == "bfloat16"
