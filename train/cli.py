@@ -17,6 +17,7 @@ from rtdenoise.train.fit import Fit
 from rtdenoise.train.memory import keep_freed_memory
 from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS
+from rtdenoise.train.optimizer import OPTIMIZERS
 from rtdenoise.train.recipes import list_recipes, read_recipe
 from rtdenoise.train.shape import SQUARE_FRAMES, network_arguments, windows, with_patches
 
@@ -118,7 +119,8 @@ def train(
         Path | None, typer.Option(help="Trained model to imitate: a checkpoint, or its folder.")
     ] = None,
     teacher_weight: Annotated[float, typer.Option(help="What imitating it counts.", min=0)] = 1.0,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = 2e-3,
+    optimizer: Annotated[str, typer.Option(help=" or ".join(OPTIMIZERS) + ".")] = "adam",
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     l2: Annotated[float, typer.Option("--l2", help="L2 penalty on weights.", min=0)] = 0.0,
     warmup_steps: Annotated[int, typer.Option(help="Steps of the warm-up.", min=0)] = 500,
     ema: Annotated[
@@ -226,6 +228,7 @@ def train(
         learning_rate=learning_rate,
         warmup_steps=warmup_steps,
         ema=ema,
+        optimizer=optimizer,
         l2=l2,
         precision=precision,
         compile=compile,

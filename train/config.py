@@ -9,6 +9,7 @@ from rtdenoise.stft import StftConfig
 from rtdenoise.train.data import RATE_HZ, DataError, Sources
 from rtdenoise.train.losses import LONGEST_SEGMENT, RESOLUTIONS
 from rtdenoise.train.mix import MixConfig
+from rtdenoise.train.optimizer import OPTIMIZERS
 
 LOSSES = ("resynthesis", "intelligibility", "perceptual", "log-cosh")
 PRECISIONS = ("float32", "bfloat16")
@@ -43,9 +44,10 @@ class FitConfig:
             weights) or ``imagenet``.
         teacher: file or folder of a trained model whose gains are imitated too.
         teacher_weight: what the distance from the teacher's gains counts.
+        optimizer: ``adam``, or ``muon`` for matrices with ``adam`` for the rest.
         learning_rate: peak of the schedule: a linear warm-up, then a half cosine to zero.
         warmup_steps: steps of the warm-up.
-        l2: weight of the squared weights in Adam's gradient.
+        l2: weight of the squared weights in Adam's gradient; Muon's weight decay.
         ema: decay of the weight average per step.
         precision: ``float32`` or ``bfloat16`` (mixed).
         compile: fuse the network's operations: a minute to start, then faster steps.
@@ -76,6 +78,7 @@ class FitConfig:
     encoder_weights: str = "none"
     teacher: str | None = None
     teacher_weight: float = 1.0
+    optimizer: str = "adam"
     learning_rate: float = 2e-3
     warmup_steps: int = 500
     l2: float = 0.0
@@ -88,7 +91,12 @@ class FitConfig:
     valid_clips: int = 48
 
     def __post_init__(self) -> None:
-        known = {"loss": LOSSES, "precision": PRECISIONS, "encoder_weights": ENCODER_WEIGHTS}
+        known = {
+            "loss": LOSSES,
+            "precision": PRECISIONS,
+            "encoder_weights": ENCODER_WEIGHTS,
+            "optimizer": OPTIMIZERS,
+        }
         for name, choices in known.items():
             if getattr(self, name) not in choices:
                 raise DataError(
@@ -128,6 +136,8 @@ def recipe(config: FitConfig, processes: int) -> dict[str, Any]:
         values["teacher"] = Path(config.teacher).name
     if config.mos_weight == 0:
         del values["mos_weight"]
+    if config.optimizer == "adam":
+        del values["optimizer"]
     if config.network != "resunet":
         del values["newest_weight"], values["encoder_weights"]
     return values

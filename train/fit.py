@@ -26,6 +26,7 @@ from rtdenoise.train.mix import Mixer
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.networks.resunet import ResUNet
 from rtdenoise.train.objective import Objective
+from rtdenoise.train.optimizer import make_optimizer
 from rtdenoise.train.teacher import Teacher
 from rtdenoise.train.validate import Validation, overall
 
@@ -82,9 +83,7 @@ class Fit:
         network.to(memory_format=torch.channels_last)
         self.objective = Objective(network, config, teacher).to(self.device)
         self.average = {k: v.clone() for k, v in network.state_dict().items()}
-        self.optimizer = torch.optim.Adam(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.l2
-        )
+        self.optimizer = make_optimizer(config.optimizer, network, config.learning_rate, config.l2)
         self.total_steps = config.steps(self.processes)
         self.step = 0
         self.best = -math.inf

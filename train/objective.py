@@ -1,6 +1,8 @@
 """From clips to the loss: front end, patches, network, resynthesis."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +47,7 @@ class Objective(nn.Module):
         self.network = network
         self._of_patches = isinstance(network, ResUNet)
         called = network.patch if self._of_patches else network
-        self._fused = torch.compile(called) if config.compile else called
+        self._fused = _fused(called) if config.compile else called
         self.stft = Stft(config.stft, RATE_HZ)
         self._config = config
         perceptual = config.loss == "perceptual"
@@ -132,3 +134,10 @@ class Objective(nn.Module):
             # Not the fused network: whole clips have other shapes, not worth compiling for.
             gain = clip_gains(self.network, spectrum)
         return self.stft.synthesis(gain * spectrum)
+
+
+def _fused(network: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a network whose operations are fused at its first call."""
+    # As patterns are matched otherwise, attention becomes the one kernel that dualpath avoids:
+    # on a CPU its gradient takes half of a step.
+    return torch.compile(network, options={"pattern_matcher": False})
