@@ -100,6 +100,10 @@ def train(
     ] = None,
     blocks: Annotated[int | None, typer.Option(help="dualpath: blocks.", min=1)] = None,
     heads: Annotated[int | None, typer.Option(help="dualpath: attention heads.", min=1)] = None,
+    merge: Annotated[
+        int | None,
+        typer.Option(help="dualpath: 200 Hz bands that make one of the blocks' bands.", min=1),
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="resunet: resnet18, resnet34, resnet50, resnet101, ...")
     ] = None,
@@ -187,6 +191,7 @@ def train(
         "channels": channels,
         "blocks": blocks,
         "heads": heads,
+        "merge": merge,
         "encoder": encoder,
         "encoder_depth": encoder_depth,
         "emit_frames": emit_frames,

@@ -58,7 +58,7 @@ CASES = [
     ("dncnn", {"width": 8, "depth": 3}),
     ("dncnn", {"width": 16, "depth": 7}),
     ("dualpath", {"channels": 8, "width": 12, "blocks": 2, "heads": 3}),
-    ("dualpath", {"channels": 4, "width": 16, "blocks": 1, "heads": 1}),
+    ("dualpath", {"channels": 4, "width": 16, "blocks": 1, "heads": 1, "merge": 4}),
     ("resunet", {"encoder": "resnet18", "encoder_depth": 3, "width": 16}),
     ("resunet", {"encoder": "resnet18", "encoder_depth": 3, "width": 32, "emit_frames": 40}),
 ]

@@ -89,6 +89,7 @@ def test_options_win_over_the_recipe(ask, tmp_path: Path) -> None:
 def test_without_a_recipe_the_networks_own_sizes_hold(ask) -> None:
     assert ask("dncnn").arguments == {}
     assert ask("dncnn", "--width", "24").arguments == {"width": 24}
+    assert ask("dualpath", "--merge", "4").arguments == {"merge": 4}
 
 
 @pytest.mark.parametrize(
