@@ -10,7 +10,7 @@ from rtdenoise.train.networks.resunet import ResUNet
 
 BLOCKS = {
     ResUNet: re.compile(r"(unet\.encoder\.layer\d+\.[1-9]\d*)\.(.+)"),
-    DualPath: re.compile(r"((?:time|frequency)\.\d+)\.(.+)"),
+    DualPath: re.compile(r"((?:time|frequency)\.\d+|low)\.(.+)"),
 }
 """Name of a weight in a block that adds to its input: the block, and the rest."""
 
@@ -42,8 +42,8 @@ def deepened(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor
     return weights | added
 
 
-def _last_norm(network: nn.Module, block: str) -> tuple[str, str]:
-    """Return the names of scale and offset of a block's last norm."""
+def _last_norm(network: nn.Module, block: str) -> tuple[str, ...]:
+    """Return the names of scale and offset of a block's last norm; none if it begins at zero."""
     modules = network.get_submodule(block).named_modules()
     norms = [n for n, module in modules if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
-    return f"{norms[-1]}.weight", f"{norms[-1]}.bias"
+    return tuple(f"{name}.{part}" for name in norms[-1:] for part in ("weight", "bias"))

@@ -54,6 +54,20 @@ def test_a_recurrent_network_computes_the_same_and_learns_in_its_new_blocks() ->
     assert all(float(added[k].grad.abs().max()) > 0 for k in silent)
 
 
+def test_a_path_for_the_low_bins_is_added_and_changes_nothing_at_first() -> None:
+    torch.manual_seed(8)
+    sizes = {"channels": 8, "width": 12, "blocks": 1}
+    before, after = DualPath(**sizes), DualPath(low_width=8, **sizes)
+    after.load_state_dict(deepened(after, before.state_dict()))
+    spectrum = torch.randn(2, 30, 161, 2)
+    with torch.no_grad():
+        want = before.eval()(spectrum, before.start(2))[0]
+        assert torch.equal(after.eval()(spectrum, after.start(2))[0], want)
+    after(spectrum, after.start(2))[0].square().mean().backward()
+    assert after.low.back.weight.grad.any()
+    assert after.low.lstm.weight_ih_l0.std() > 0
+
+
 def test_leaves_a_network_of_the_same_depth_alone() -> None:
     before, after = network("resnet18", 3), network("resnet18", 4)
     weights = deepened(after, before.state_dict())

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from rtdenoise.train.networks import NETWORKS, gains
 from rtdenoise.train.networks.dualpath import LARGEST, DualPath, decompressed
+from rtdenoise.train.networks.low_path import LowPath
 
 
 def spectrum(seed: int, *shape: int) -> Tensor:
@@ -19,6 +20,8 @@ def network(seed: int = 1, **arguments: int) -> DualPath:
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layer.running_mean.normal_(0, 0.2)
             layer.running_var.uniform_(0.5, 2)
+        elif isinstance(layer, LowPath):  # which begins with no correction
+            nn.init.normal_(layer.back.weight, 0, 0.1)
     return made.eval()
 
 
@@ -72,8 +75,9 @@ def test_sizes_that_do_not_fit_are_refused(arguments: dict[str, int], message: s
         DualPath(**arguments)
 
 
-def test_is_causal_and_remembers() -> None:
-    made = network()
+@pytest.mark.parametrize("low_width", [0, 8])
+def test_is_causal_and_remembers(low_width: int) -> None:
+    made = network(low_width=low_width)
     before = spectrum(4, 1, 60, 161)
     after = before.clone()
     after[:, 40:] = spectrum(5, 1, 20, 161)
@@ -85,9 +89,10 @@ def test_is_causal_and_remembers() -> None:
     assert (gain(made, after)[:, 30] != one[:, 30]).any()
 
 
+@pytest.mark.parametrize("low_width", [0, 8])
 @pytest.mark.parametrize("volume_db", [-30.0, 10.0, 30.0])
-def test_gain_does_not_depend_on_the_volume(volume_db: float) -> None:
-    made = network()
+def test_gain_does_not_depend_on_the_volume(volume_db: float, low_width: int) -> None:
+    made = network(low_width=low_width)
     frames = spectrum(7, 1, 150, 161)
     louder = 10 ** (volume_db / 20) * frames
     torch.testing.assert_close(gain(made, louder), gain(made, frames), atol=1e-3, rtol=0)
@@ -104,8 +109,9 @@ def test_bands_attend_to_all_bands(degrees: float) -> None:
     assert float(difference) > 1e-6
 
 
-def test_every_weight_learns() -> None:
-    made = network().train()
+@pytest.mark.parametrize("low_width", [0, 8])
+def test_every_weight_learns(low_width: int) -> None:
+    made = network(low_width=low_width).train()
     frames = spectrum(12, 2, 40, 161)
     got, _ = gains(made, frames, made.start(2))
     got.abs().square().mean().backward()
@@ -113,6 +119,30 @@ def test_every_weight_learns() -> None:
         assert weight.grad is not None, name
         assert weight.grad.isfinite().all(), name
         assert weight.grad.any(), name
+
+
+class TestLowPath:
+    @pytest.mark.parametrize(("bins", "seen"), [(81, 16), (161, 32), (321, 64)])
+    def test_corrects_bins_below_1600_hz_only(self, bins: int, seen: int) -> None:
+        without, with_path = network(bins=bins), network(bins=bins, low_width=8)
+        with_path.load_state_dict(without.state_dict(), strict=False)
+        frames = spectrum(9, 2, 12, bins)
+        differs = (gain(without, frames) != gain(with_path, frames)).any(dim=(0, 1))
+        assert differs.nonzero().flatten().tolist() == list(range(seen))
+
+    def test_remembers_what_only_it_has_seen(self) -> None:
+        made = LowPath(8, 4)
+        nn.init.normal_(made.back.weight)
+        torch.manual_seed(10)
+        features, gains = torch.randn(2, 3, 20, 9), torch.randn(2, 20, 18)
+        start = torch.zeros(2, 1, 8), torch.zeros(2, 1, 8)
+        whole = made(features, gains, start)
+        first = made(features[:, :, :7], gains[:, :7], start)
+        second = made(features[:, :, 7:], gains[:, 7:], first[1:])
+        torch.testing.assert_close(torch.cat((first[0], second[0]), dim=1), whole[0])
+        for later, want in zip(second[1:], whole[1:], strict=True):
+            assert later.shape == (2, 1, 8)
+            torch.testing.assert_close(later, want)
 
 
 class TestDecompressed:

@@ -59,6 +59,7 @@ CASES = [
     ("dncnn", {"width": 16, "depth": 7}),
     ("dualpath", {"channels": 8, "width": 12, "blocks": 2, "heads": 3}),
     ("dualpath", {"channels": 4, "width": 16, "blocks": 1, "heads": 1, "merge": 4}),
+    ("dualpath", {"channels": 4, "width": 16, "blocks": 1, "heads": 1, "low_width": 8}),
     ("resunet", {"encoder": "resnet18", "encoder_depth": 3, "width": 16}),
     ("resunet", {"encoder": "resnet18", "encoder_depth": 3, "width": 32, "emit_frames": 40}),
 ]

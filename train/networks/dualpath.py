@@ -21,9 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rtdenoise.train.networks.level import LEVEL_PAST, running_level
+from rtdenoise.train.networks.low_path import LowPath
 
 FINE_BANDS = 40
 """Bands of the encoder, 200 Hz wide each; a last one has the highest bin."""
+
+LOW_BANDS = 8
+"""Bands of the encoder, from below, whose bins the low path sees one by one: up to 1600 Hz."""
 
 COMPRESSION = 0.3
 """Exponent on magnitudes, in and out: about how loudness grows with amplitude."""
@@ -128,6 +132,7 @@ class DualPath(nn.Module):
         blocks: pairs of time path and frequency path.
         heads: of the attention; divides ``width``.
         merge: bands of the encoder that make one band of the blocks; divides 40.
+        low_width: of a recurrence over the bins below 1600 Hz; 0 for none.
 
     Raises:
         ValueError: the sizes do not fit together.
@@ -143,6 +148,7 @@ class DualPath(nn.Module):
         blocks: int = 2,
         heads: int = 2,
         merge: int = 2,
+        low_width: int = 0,
     ) -> None:
         super().__init__()
         if bins % FINE_BANDS != 1:
@@ -167,6 +173,7 @@ class DualPath(nn.Module):
         )
         self.joined = Layer(2 * channels, channels, 3)
         self.last = nn.Conv2d(2 * channels, 2 * stride, (1, 3), padding=(0, 1))
+        self.low = LowPath(low_width, LOW_BANDS * stride) if low_width else None
         with torch.no_grad():  # begin near the input as it is
             self.last.weight.mul_(0.3)
             self.last.bias.zero_()[::2] = 0.8
@@ -176,12 +183,16 @@ class DualPath(nn.Module):
 
         Shape:
             ``level``: ``[streams, 2, 99]``; ``hidden_K`` and ``cell_K``:
-            ``[streams, bands, width]``.
+            ``[streams, bands, width]``; ``hidden_low`` and ``cell_low``:
+            ``[streams, 1, low_width]``.
         """
         state = {"level": torch.zeros(streams, 2, LEVEL_PAST, device=device)}
         for k in range(len(self.time)):
             for name in (f"hidden_{k}", f"cell_{k}"):
                 state[name] = torch.zeros(streams, self.bands, self.width, device=device)
+        if self.low is not None:
+            for name in ("hidden_low", "cell_low"):
+                state[name] = torch.zeros(streams, 1, self.low.width, device=device)
         return state
 
     def forward(
@@ -209,8 +220,13 @@ class DualPath(nn.Module):
         x = x.reshape(shape).permute(1, 3, 0, 2)
         x = torch.cat((F.relu(self.up(x)), outer), dim=1)
         x = torch.cat((F.relu(self.joined(x)), outer), dim=1)
-        bands = self.last(x).permute(0, 2, 3, 1).float()
-        return decompressed(bands.reshape(*bands.shape[:2], -1, 2)[:, :, : self.bins]), after
+        bands = self.last(x).permute(0, 2, 3, 1)
+        gains = bands.reshape(*bands.shape[:2], -1)
+        if self.low is not None:
+            past = state["hidden_low"], state["cell_low"]
+            gains, after["hidden_low"], after["cell_low"] = self.low(features, gains, past)
+        gains = gains.float().reshape(*bands.shape[:2], -1, 2)
+        return decompressed(gains[:, :, : self.bins]), after
 
     @staticmethod
     def _features(spectrum: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
