@@ -77,13 +77,26 @@ def read_pair(pair: Pair) -> PairAudio:
     Raises:
         RtdenoiseError: a file cannot be read, or the two do not belong together.
     """
-    noisy, rate = _read(pair.noisy)
+    noisy, rate = _read_mono(pair.noisy)
     if pair.clean is None:
         return PairAudio(noisy, None, rate)
-    clean, clean_rate = _read(pair.clean)
+    clean, clean_rate = _read_mono(pair.clean)
     if rate != clean_rate or noisy.size != clean.size:
         raise RtdenoiseError(f"{pair.noisy}: rate or length differs from {pair.clean}")
     return PairAudio(noisy, clean, rate)
+
+
+def read_audio(path: Path) -> tuple[FloatArray, int]:
+    """Return the samples of a file, float32 ``[samples, channels]``, and its rate in Hz.
+
+    Raises:
+        RtdenoiseError: it cannot be read as audio.
+    """
+    try:
+        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise RtdenoiseError(f"{path}: cannot be read as audio ({error})") from error
+    return audio, rate
 
 
 def resampled(samples: FloatArray, rate: int, to_rate: int) -> FloatArray:
@@ -94,9 +107,6 @@ def resampled(samples: FloatArray, rate: int, to_rate: int) -> FloatArray:
     return np.asarray(resample_poly(samples, to_rate // common, rate // common), np.float32)
 
 
-def _read(path: Path) -> tuple[FloatArray, int]:
-    try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.SoundFileError as error:
-        raise RtdenoiseError(f"{path}: cannot be read as audio ({error})") from error
+def _read_mono(path: Path) -> tuple[FloatArray, int]:
+    audio, rate = read_audio(path)
     return audio.mean(axis=1), rate

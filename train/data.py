@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from rich.progress import track
 from torch import Tensor
 from torchaudio.functional import resample
 
 from rtdenoise.errors import RtdenoiseError
+from rtdenoise.pairs import read_audio
 from rtdenoise.paths import CONTAINERS
 
 RATE_HZ = 16_000
@@ -181,7 +181,7 @@ def load_pool(recordings: Iterable[Recording], cache: Path, what: str) -> Pool:
         what: what they are, for the progress bar and for errors.
 
     Raises:
-        DataError: there are none, or one of them cannot be read.
+        RtdenoiseError: there are none, or one of them cannot be read.
     """
     files = [r.path for r in recordings]
     if not files:
@@ -217,20 +217,8 @@ def _decode_all(files: list[str], array: Path, task: str) -> list[int]:
     return lengths
 
 
-def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
-    """Return the samples of a file, float32 ``[samples, channels]``, and its rate in Hz.
-
-    Raises:
-        DataError: it cannot be read as audio.
-    """
-    try:
-        return soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.SoundFileError as error:
-        raise DataError(f"{path}: cannot be read as audio ({error})") from error
-
-
 def _decode(path: str) -> np.ndarray:
-    audio, rate = read_audio(path)
+    audio, rate = read_audio(Path(path))
     if audio.shape[0] == 0:
         raise DataError(f"{path}: is empty; remove it from the training data")
     mono = torch.from_numpy(audio.mean(axis=1))
@@ -274,6 +262,7 @@ def load_corpus(sources: Sources, split: str, cache: Path) -> Corpus:
 
     Raises:
         DataError: sources are missing or contradict each other, or hold no recordings.
+        RtdenoiseError: a recording cannot be read.
     """
     if sources.pairs_noisy and sources.pairs_clean and not (sources.speech or sources.noise):
         pairs = find_pairs(Path(sources.pairs_noisy), Path(sources.pairs_clean))

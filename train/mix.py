@@ -9,6 +9,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 from torchaudio.functional import resample
 
+from rtdenoise.pairs import read_audio
 from rtdenoise.train.augment import Augmentations, Strength, move_formants, played_in, time_shift
 from rtdenoise.train.channel import (
     BANDS,
@@ -20,7 +21,7 @@ from rtdenoise.train.channel import (
     mu_law,
     transform_codec,
 )
-from rtdenoise.train.data import RATE_HZ, Corpus, DataError, find_audio, read_audio
+from rtdenoise.train.data import RATE_HZ, Corpus, DataError, find_audio
 from rtdenoise.train.draw import Draw, at_snr, rms
 from rtdenoise.train.noises import artificial_noise
 from rtdenoise.train.rooms import draw_room, impulse_response, reverberate
@@ -79,6 +80,7 @@ def read_responses(folder: Path) -> Tensor:
 
     Raises:
         DataError: the folder holds no recordings.
+        RtdenoiseError: one of them cannot be read as audio.
 
     Shape:
         float32 ``[files, taps]``.

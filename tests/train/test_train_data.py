@@ -6,10 +6,10 @@ import pytest
 import soundfile
 import torch
 
+from rtdenoise.errors import RtdenoiseError
 from rtdenoise.train import data
 from rtdenoise.train.data import (
     RATE_HZ,
-    DataError,
     Pool,
     Recording,
     Sources,
@@ -114,7 +114,7 @@ class TestLayouts:
 
 class TestErrors:
     def check(self, message: str, act: Callable[[], object]) -> None:
-        with pytest.raises(DataError, match=message) as caught:
+        with pytest.raises(RtdenoiseError, match=message) as caught:
             act()
         assert "\n" not in str(caught.value)
 

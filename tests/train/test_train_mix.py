@@ -7,8 +7,9 @@ import soundfile
 import torch
 from torch import Tensor
 
+from rtdenoise.errors import RtdenoiseError
 from rtdenoise.train.augment import Augmentations, Strength
-from rtdenoise.train.data import RATE_HZ, Corpus, DataError, Sources, load_corpus
+from rtdenoise.train.data import RATE_HZ, Corpus, Sources, load_corpus
 from rtdenoise.train.draw import rms
 from rtdenoise.train.mix import MixConfig, Mixer, read_responses
 
@@ -250,6 +251,6 @@ class TestResponseFiles:
             (tmp_path / "a.wav").write_bytes(b"no sound")
         elif case != "none":
             soundfile.write(tmp_path / "a.wav", np.zeros(0 if case == "empty" else 50), RATE_HZ)
-        with pytest.raises(DataError) as caught:
+        with pytest.raises(RtdenoiseError) as caught:
             read_responses(tmp_path)
         assert "\n" not in str(caught.value)
