@@ -1,4 +1,4 @@
-"""Networks that go on from shallower ones: new blocks begin as identities."""
+"""Networks that go on from smaller ones: new blocks begin as identities, new cells unheard."""
 
 import re
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rtdenoise.train.networks.dualpath import DualPath
+from rtdenoise.train.networks.low_path import LowPath
 from rtdenoise.train.networks.resunet import ResUNet
 
 BLOCKS = {
@@ -16,18 +17,20 @@ BLOCKS = {
 
 
 def deepened(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights for a network that compute what those of a shallower one do.
+    """Return weights for a network that compute what those of a smaller one do.
 
     A residual block adds what its last norm gives. Where that is scaled by zero at first,
     the block passes on its input, and learns from there (after P. Goyal et al., "Accurate,
-    large minibatch SGD", 2017, https://arxiv.org/abs/1706.02677, section 5.1).
+    large minibatch SGD", 2017, https://arxiv.org/abs/1706.02677, section 5.1). A recurrence gets
+    new cells that hear the old ones, and that nothing hears yet.
 
     Args:
-        network: of the wanted depth, with the random weights that new blocks keep inside.
-        weights: of a network of the same kind with as many blocks or fewer in its stages.
+        network: of the wanted size, with the random weights that new blocks keep inside.
+        weights: of a network of the same kind with as many blocks or fewer in its stages,
+            and a path for the low bins as wide or less so.
 
     Returns:
-        ``weights``, and those of the blocks that they lack, where the network has such.
+        ``weights``, and those of blocks and cells that they lack, where the network has such.
     """
     pattern = BLOCKS.get(type(network))
     if pattern is None:
@@ -39,7 +42,31 @@ def deepened(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor
             continue
         block, rest = match.groups()
         added[name] = torch.zeros_like(value) if rest in _last_norm(network, block) else value
+    low = getattr(network, "low", None)
+    if low is not None and weights.keys() >= {f"low.{name}" for name in low.state_dict()}:
+        added |= _widened(low, weights)
     return weights | added
+
+
+def _widened(low: LowPath, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a path for the low bins, with those of a narrower one inside."""
+    was = weights["low.back.weight"].shape[1]
+    if was >= low.width:
+        return {}
+    grown = {name: value.clone() for name, value in low.state_dict().items()}
+    for name, value in grown.items():
+        old = weights[f"low.{name}"]
+        if name.startswith("back"):
+            value.zero_()[..., : old.shape[-1]] = old
+            continue
+        # An LSTM's weights have the rows of its four gates one below the other.
+        gates, before = (w.reshape(4, -1, *w.shape[1:]) for w in (value, old))
+        if name == "lstm.weight_hh_l0":
+            gates[:, :was] = 0.0
+            gates[:, :was, :was] = before
+        else:
+            gates[:, :was] = before
+    return {f"low.{name}": value for name, value in grown.items()}
 
 
 def _last_norm(network: nn.Module, block: str) -> tuple[str, ...]:

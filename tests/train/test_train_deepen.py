@@ -1,4 +1,4 @@
-"""Deeper residual networks that begin as shallower ones."""
+"""Larger networks that begin as smaller ones."""
 
 import pytest
 import torch
@@ -66,6 +66,29 @@ def test_a_path_for_the_low_bins_is_added_and_changes_nothing_at_first() -> None
     after(spectrum, after.start(2))[0].square().mean().backward()
     assert after.low.back.weight.grad.any()
     assert after.low.lstm.weight_ih_l0.std() > 0
+
+
+def test_a_wider_path_for_the_low_bins_computes_the_same_and_its_new_cells_learn() -> None:
+    torch.manual_seed(9)
+    sizes = {"channels": 8, "width": 12}
+    before, after = (DualPath(low_width=low, blocks=b, **sizes) for low, b in ((6, 1), (16, 2)))
+    with torch.no_grad():
+        before.low.back.weight.normal_()
+    after.load_state_dict(deepened(after, before.state_dict()))
+    spectrum = torch.randn(2, 30, 161, 2)
+    with torch.no_grad():
+        want = before.eval()(spectrum, before.start(2))[0]
+        torch.testing.assert_close(after.eval()(spectrum, after.start(2))[0], want)
+    after(spectrum, after.start(2))[0].square().mean().backward()
+    assert (after.low.back.weight.grad[:, 6:] != 0).all()
+    assert not after.low.back.weight[:, 6:].any()
+    assert after.low.lstm.weight_ih_l0.std() > 0
+
+
+def test_a_narrower_path_for_the_low_bins_does_not_fit_a_wider() -> None:
+    before, after = (DualPath(channels=8, width=12, low_width=low) for low in (16, 6))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        after.load_state_dict(deepened(after, before.state_dict()))
 
 
 def test_leaves_a_network_of_the_same_depth_alone() -> None:
