@@ -108,6 +108,10 @@ def train(
         int | None,
         typer.Option(help="dualpath: recurrence over the bins below 1600 Hz; 0: none.", min=0),
     ] = None,
+    low_past: Annotated[
+        int | None,
+        typer.Option(help="dualpath: earlier frames that it filters these bins over.", min=0),
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="resunet: resnet18, resnet34, resnet50, resnet101, ...")
     ] = None,
@@ -197,6 +201,7 @@ def train(
         "heads": heads,
         "merge": merge,
         "low_width": low_width,
+        "low_past": low_past,
         "encoder": encoder,
         "encoder_depth": encoder_depth,
         "emit_frames": emit_frames,

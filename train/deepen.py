@@ -27,7 +27,7 @@ def deepened(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor
     Args:
         network: of the wanted size, with the random weights that new blocks keep inside.
         weights: of a network of the same kind with as many blocks or fewer in its stages,
-            and a path for the low bins as wide or less so.
+            and a path for the low bins that is as large or smaller.
 
     Returns:
         ``weights``, and those of blocks and cells that they lack, where the network has such.
@@ -49,23 +49,21 @@ def deepened(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor
 
 
 def _widened(low: LowPath, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of a path for the low bins, with those of a narrower one inside."""
-    was = weights["low.back.weight"].shape[1]
-    if was >= low.width:
-        return {}
+    """Return the weights of a path for the low bins, with those of a smaller one inside."""
+    sizes = {name: weights[f"low.{name}"].shape for name in low.state_dict()}
     grown = {name: value.clone() for name, value in low.state_dict().items()}
+    if any(w > g for k, v in grown.items() for w, g in zip(sizes[k], v.shape, strict=True)):
+        return {}
     for name, value in grown.items():
         old = weights[f"low.{name}"]
         if name.startswith("back"):
-            value.zero_()[..., : old.shape[-1]] = old
+            value.zero_()[tuple(slice(n) for n in old.shape)] = old
             continue
         # An LSTM's weights have the rows of its four gates one below the other.
         gates, before = (w.reshape(4, -1, *w.shape[1:]) for w in (value, old))
-        if name == "lstm.weight_hh_l0":
-            gates[:, :was] = 0.0
-            gates[:, :was, :was] = before
-        else:
-            gates[:, :was] = before
+        rows = slice(before.shape[1])
+        gates[:, rows] = 0.0
+        gates[(slice(None), *(slice(n) for n in before.shape[1:]))] = before
     return {f"low.{name}": value for name, value in grown.items()}
 
 

@@ -85,6 +85,27 @@ def test_a_wider_path_for_the_low_bins_computes_the_same_and_its_new_cells_learn
     assert after.low.lstm.weight_ih_l0.std() > 0
 
 
+def test_a_filter_over_the_past_is_added_and_changes_nothing_at_first() -> None:
+    torch.manual_seed(10)
+    sizes = {"channels": 8, "width": 12, "blocks": 1}
+    before, after = (DualPath(low_width=w, low_past=p, **sizes) for w, p in ((6, 0), (9, 3)))
+    with torch.no_grad():
+        before.low.back.weight.normal_()
+    after.load_state_dict(deepened(after, before.state_dict()))
+    spectrum = torch.randn(2, 30, 161, 2)
+    with torch.no_grad():
+        want = before.eval()(spectrum, before.start(2))[0]
+        torch.testing.assert_close(after.eval()(spectrum, after.start(2))[0], want)
+    after(spectrum, after.start(2))[0].square().mean().backward()
+    assert not after.low.back.weight[64:].any()
+    assert (after.low.back.weight.grad[64:] != 0).any(dim=1).all()
+    # Old cells do not hear the past yet; they learn to.
+    old, new = after.low.lstm.weight_ih_l0.reshape(4, 9, -1).split((6, 3), dim=1)
+    assert not old[..., 160:].any()
+    assert new[..., 160:].std() > 0
+    assert after.low.lstm.weight_ih_l0.grad[:6, 160:].any()
+
+
 def test_a_narrower_path_for_the_low_bins_does_not_fit_a_wider() -> None:
     before, after = (DualPath(channels=8, width=12, low_width=low) for low in (16, 6))
     with pytest.raises(RuntimeError, match="size mismatch"):
