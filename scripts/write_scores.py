@@ -1,9 +1,11 @@
 """Scores every model that ships and writes the result into its card and the README.
 
     python scripts/write_scores.py --noisy DIR --clean DIR --about TEXT --peers bench/peers.csv
+    python scripts/write_scores.py ... --only dualpath    # the others keep their scores
 
 The README's table stands between its two `scores` comments. TEXT says what
-the pairs are; the file of peers holds what other denoisers scored on them.
+the pairs are; the file of peers holds what other denoisers scored on them. All models are
+timed each time, so that the times in the table can be compared.
 """
 
 import csv
@@ -36,29 +38,36 @@ def main(
     clean: Annotated[Path, typer.Option(help="Folder of clean references, same names.")],
     about: Annotated[str, typer.Option(help="One sentence on the pairs.")],
     peers: Annotated[Path | None, typer.Option(help="CSV file of other denoisers.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A model to score; repeatable.")] = None,
 ) -> None:
     """Score, measure and write."""
     pairs = find_pairs(noisy, clean)
     specs = {name: specs_of(read_card(name)) for name in list_models()}
-    found = score_models(pairs, [UNPROCESSED, *itertools.chain(*specs.values())])
+    if unknown := set(only or ()) - specs.keys():
+        raise SystemExit(f"no model {min(unknown)!r}; there are: {', '.join(specs)}")
+    scored = [UNPROCESSED, *itertools.chain(*(specs[name] for name in only or specs))]
+    found = score_models(pairs, scored)
     for gap in found.gaps:
         print(gap)
-    by_system = intervals(found)
-    rows = [score_cells(UNPROCESSED, by_system[UNPROCESSED]) | cost_cells([])]
+    by_system, readme = intervals(found), ROOT / "README.md"
+    cells = {} if only is None else read_scores(readme)
+    cells |= {spec: score_cells(spec, by_system[spec]) for spec in scored}
+    rows = [cells[UNPROCESSED] | cost_cells([])]
     for name, asked in specs.items():
+        card = ROOT / "models" / name / "card.json"
         entries = {}
         for spec in asked:
             measured = [measure(load_model(spec), rate) for rate in RATES_HZ]
-            rows.append(score_cells(spec, by_system[spec]) | cost_cells(measured))
-            entries[spec] = score_entry(means(found.scores[spec]), measured)
-        card = ROOT / "models" / name / "card.json"
+            rows.append(cells[spec] | cost_cells(measured))
+            mean = means(found.scores[spec]) if spec in scored else read_mean(card, spec)
+            entries[spec] = score_entry(mean, measured)
         if card.exists():
             common = {"about": about, "clips": len(pairs)}
             common["noisy"] = rounded(means(found.scores[UNPROCESSED]))
             write_card(card, common, entries)
     if peers is not None:
         rows += read_peers(peers)
-    write_table(ROOT / "README.md", rows, about)
+    write_table(readme, rows, about)
     print(markdown(rows))
 
 
@@ -91,6 +100,27 @@ def write_card(
     own = entries.get(values["name"], entries)
     values["scores"] = common | own
     card.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def read_mean(card: Path, spec: str) -> dict[str, float]:
+    """Return the scores that a card has of a model; none where there is no card."""
+    if not card.exists():
+        return {}
+    scores = json.loads(card.read_text(encoding="utf-8"))["scores"]
+    mean: dict[str, float] = scores.get(spec, scores)["mean"]
+    return mean
+
+
+def read_scores(readme: Path) -> dict[str, dict[str, str]]:
+    """Return the cells of the README's table that hold scores, by model."""
+    table = readme.read_text(encoding="utf-8").partition("<!-- scores -->")[2]
+    titles, _, *lines = (
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.strip().partition("\n\n")[0].splitlines()
+    )
+    kept = ("model", *(TITLES[metric][0] for metric in HEADLINE))
+    rows = [dict(zip(titles, line, strict=True)) for line in lines]
+    return {row["model"]: {title: row[title] for title in kept} for row in rows}
 
 
 def write_table(readme: Path, rows: list[dict[str, str]], about: str) -> None:

@@ -62,6 +62,18 @@ class TestCards:
         assert scores.keys() == {"about", "clips", "toy@1", "toy@16"}
         assert scores["toy@1"]["mean"]["estoi"] == 0.7
 
+    @pytest.mark.parametrize("specs", [["toy"], ["toy@1", "toy@16"]])
+    def test_means_that_are_kept_are_read_as_they_were_written(
+        self, tmp_path: Path, specs: list[str]
+    ) -> None:
+        self.write(tmp_path, "toy", specs)
+        for spec in specs:
+            mean = write_scores.read_mean(tmp_path / "card.json", spec)
+            assert mean == write_scores.rounded(SCORES)
+
+    def test_a_model_without_a_card_has_no_means(self, tmp_path: Path) -> None:
+        assert write_scores.read_mean(tmp_path / "card.json", "wiener") == {}
+
 
 class TestTable:
     ROWS = ({"model": r"a \1", "PESQ-WB": "1.9"}, {"model": "b", "PESQ-WB": "2.0"})
@@ -80,6 +92,15 @@ class TestTable:
             )
             assert lines.count("Measured on three pairs.") == 1
             assert [line.split("|")[1].strip() for line in lines[4:6]] == [r"a \1", "b"]
+
+    def test_scores_that_are_kept_are_read_as_they_were_written(self, tmp_path: Path) -> None:
+        found = dict.fromkeys(write_scores.HEADLINE, Interval(1.5, 1.25, 1.75, 0, 0))
+        scores = {name: write_scores.score_cells(name, found) for name in ("noisy", "toy@16")}
+        cost = write_scores.cost_cells([bench(16_000, 0.5)])
+        readme = tmp_path / "README.md"
+        readme.write_text("<!-- scores -->\n<!-- /scores -->\n")
+        write_scores.write_table(readme, [cells | cost for cells in scores.values()], "x")
+        assert write_scores.read_scores(readme) == scores
 
     def test_refuses_a_readme_without_its_place(self, tmp_path: Path) -> None:
         readme = tmp_path / "README.md"
