@@ -12,7 +12,16 @@ from torch import Tensor
 
 from rtdenoise.train.data import DataError
 
-POSITIVE = ("low_pass", "high_pass", "phone", "reverb", "speed", "formants", "noise_speed")
+POSITIVE = (
+    "low_pass",
+    "high_pass",
+    "phone",
+    "reverb",
+    "speed",
+    "formants",
+    "noise_speed",
+    "noise_reverb",
+)
 """Augmentations whose range must lie above zero."""
 
 ENVELOPE_WINDOW = 512
@@ -44,6 +53,10 @@ class Augmentations:
     """Resonances of the voice moved at equal pitch: a longer or shorter throat. Range: factor."""
     noise_speed: Strength = Strength(0.5, 0.6, 1.7)
     """The same for noise. Range: factor."""
+    noise_reverb: Strength = Strength(0.0, 0.2, 0.8)
+    """Noise in rooms of its own. Range: reverberation time in seconds (of simulated rooms)."""
+    noise_swell: Strength = Strength(0.0, 0.0, 12.0)
+    """Noise that comes and goes. Range: dB by which it may rise or fall."""
     colour: Strength = Strength(0.5, 0.0, 10.0)
     """Speech and noise, each through an equaliser. Range: dB that a band may change by."""
     artificial_noise: Strength = Strength(0.25, 0.0, 30.0)

@@ -48,7 +48,7 @@ class Fit:
         console: where progress is shown.
 
     Raises:
-        DataError: the data or the folder cannot be used.
+        DataError: the data, the folder or the precision cannot be used.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Fit:
         self.recipe = recipe(config, self.processes)
         self.process = int(os.environ.get("RANK", "0"))
         self.device = self._claim(device)
+        _check_precision(config.precision, self.device)
         corpus = load_corpus(config.sources, "train", cache).to(self.device)
         mix = replace(config.mix, clip_samples=config.clip_samples)
         self.mixer = Mixer(corpus, mix, config.seed)
@@ -273,6 +274,17 @@ class Fit:
         self.best, self.step = saved.resume["best"], saved.step
         self.console.print(f"resuming {self.folder} at step {self.step}", highlight=False)
         return saved.scores
+
+
+def _check_precision(precision: str, device: torch.device) -> None:
+    """Refuse what is slow on a processor, and of which it lacks the recurrences.
+
+    Raises:
+        DataError: the processor does not know ``bfloat16``.
+    """
+    known = device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if precision == "bfloat16" and not known:
+        raise DataError("this processor cannot train in bfloat16; use --precision float32")
 
 
 def _adopt(network: nn.Module, path: Path) -> None:

@@ -23,7 +23,7 @@ from rtdenoise.train.channel import (
 )
 from rtdenoise.train.data import RATE_HZ, Corpus, DataError, find_audio
 from rtdenoise.train.draw import Draw, at_snr, rms
-from rtdenoise.train.noises import artificial_noise
+from rtdenoise.train.noises import artificial_noise, swell
 from rtdenoise.train.rooms import draw_room, impulse_response, reverberate
 
 BABBLE_TALKERS = (4, 8)
@@ -49,7 +49,7 @@ class MixConfig:
         dereverberate: whether the target of reverberant speech is the direct sound with
             its early reflections (up to 50 ms), or the speech with all its reverberation.
         augmentations: what else happens to the clips.
-        rooms: simulated rooms to draw reverb from.
+        rooms: simulated rooms to draw reverb from, of speech and of noise each.
         responses: folder of impulse-response files to use instead of simulated rooms.
     """
 
@@ -67,11 +67,10 @@ class MixConfig:
     responses: str | None = None
 
 
-def simulate_responses(config: MixConfig, seed: int) -> Tensor:
+def simulate_responses(rooms: int, rt60_s: tuple[float, float], seed: int) -> Tensor:
     """Return impulse responses of random rooms: float32 ``[rooms, taps]``."""
     rng = np.random.default_rng(seed)
-    span = (config.augmentations.reverb.low, config.augmentations.reverb.high)
-    made = [impulse_response(draw_room(rng, span), RATE_HZ, rng) for _ in range(config.rooms)]
+    made = [impulse_response(draw_room(rng, rt60_s), RATE_HZ, rng) for _ in range(rooms)]
     return _stack([torch.from_numpy(r) for r in made])
 
 
@@ -114,10 +113,17 @@ class Mixer:
         self._config = config
         self._seed = seed
         self._device = corpus.speech.samples.device
-        if config.augmentations.reverb.probability > 0:
-            folder = config.responses
-            responses = read_responses(Path(folder)) if folder else simulate_responses(config, seed)
-            self._responses = responses.to(self._device)
+        self._responses = self._rooms(config.augmentations.reverb, seed)
+        self._noise_responses = self._rooms(config.augmentations.noise_reverb, seed + 1)
+
+    def _rooms(self, reverb: Strength, seed: int) -> Tensor:
+        """Return the impulse responses that a reverb may take, none where it is off."""
+        if reverb.probability == 0:
+            return torch.empty(0, 0, device=self._device)
+        if folder := self._config.responses:
+            return read_responses(Path(folder)).to(self._device)
+        span = (reverb.low, reverb.high)
+        return simulate_responses(self._config.rooms, span, seed).to(self._device)
 
     def batch(self, number: int, clips: int) -> tuple[Tensor, Tensor]:
         """Return batch ``number``: noisy and target, float32 ``[clips, clip_samples]``."""
@@ -195,11 +201,18 @@ class Mixer:
 
     def _noise(self, clips: int, draw: Draw) -> Tensor:
         # Half way between by length and by file: short sounds are many, long ones varied.
-        speed = self._config.augmentations.noise_speed
-        length = self._longest(speed)
+        augment = self._config.augmentations
+        length = self._longest(augment.noise_speed)
         places = self._corpus.noise.places(clips, length, draw.generator, evenness=0.5)
-        (noise,) = self._at_speed((self._corpus.noise.cut(*places, length),), speed, draw)
+        cut = self._corpus.noise.cut(*places, length)
+        (noise,) = self._at_speed((cut,), augment.noise_speed, draw)
         self._colour(noise, draw)
+        k = draw.chosen(clips, augment.noise_reverb.probability)
+        if k.numel():
+            noise[k], _ = reverberate(noise[k], self._drawn(self._noise_responses, k, draw))
+        k, depth_db = draw.strengths(clips, augment.noise_swell)
+        if k.numel():
+            noise[k] = swell(noise[k], depth_db, draw)
         return noise
 
     def _longest(self, speed: Strength) -> int:
@@ -271,10 +284,13 @@ class Mixer:
         target = speech.clone()
         k = draw.chosen(speech.shape[0], self._config.augmentations.reverb.probability)
         if k.numel():
-            which = torch.randint(
-                self._responses.shape[0], (k.numel(),), generator=draw.generator
-            ).to(self._device)
-            heard, early = reverberate(speech[k], self._responses[which])
+            heard, early = reverberate(speech[k], self._drawn(self._responses, k, draw))
             speech, target[k] = speech.clone(), early if self._config.dereverberate else heard
             speech[k] = heard
         return speech, target
+
+    @staticmethod
+    def _drawn(responses: Tensor, clips: Tensor, draw: Draw) -> Tensor:
+        """Return an impulse response for each of some clips."""
+        which = torch.randint(responses.shape[0], clips.shape, generator=draw.generator)
+        return responses[which.to(responses.device)]

@@ -14,7 +14,7 @@ CLICK_S = 0.005
 """Length of a click."""
 
 GUST_S = 0.4
-"""Time between the points through which the strength of the wind passes."""
+"""Time between the points through which the strength of a wind, or a swell, passes."""
 
 
 def artificial_noise(clips: int, samples: int, draw: Draw) -> Tensor:
@@ -76,7 +76,26 @@ def clicks(clips: int, samples: int, draw: Draw) -> Tensor:
 def wind(clips: int, samples: int, draw: Draw) -> Tensor:
     """Return a low rumble in gusts, as wind makes at a microphone."""
     rumble = _sloped(clips, samples, draw.uniform(clips, -1.6, -1.0), draw)
-    points = max(2, round(samples / RATE_HZ / GUST_S))
-    gusts = torch.exp(draw.normal(clips, points))
-    envelope = F.interpolate(gusts[:, None], samples, mode="linear", align_corners=True)[:, 0]
-    return rumble * envelope
+    return rumble * _through(torch.exp(draw.normal(clips, _gusts(samples))), samples)
+
+
+def swell(samples: Tensor, depth_db: Tensor, draw: Draw) -> Tensor:
+    """Return clips whose level wanders, by up to ``depth_db`` up or down.
+
+    Shape:
+        ``[clips, samples]`` and ``[clips]`` to ``[clips, samples]``.
+    """
+    clips, length = samples.shape
+    points = _gusts(length)
+    height = draw.uniform(clips * points, -1, 1).reshape(clips, points)
+    return samples * 10 ** (_through(height * depth_db[:, None], length) / 20)
+
+
+def _gusts(samples: int) -> int:
+    return max(2, round(samples / RATE_HZ / GUST_S))
+
+
+def _through(points: Tensor, samples: int) -> Tensor:
+    """Return straight lines through evenly spaced points: ``[clips, samples]``."""
+    lines = F.interpolate(points[:, None], samples, mode="linear", align_corners=True)
+    return lines[:, 0]

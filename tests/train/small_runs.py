@@ -3,8 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+import torch
+
 from rtdenoise.train.config import FitConfig
 from rtdenoise.train.data import RATE_HZ
+
+needs_bfloat16 = pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor has no bfloat16"
+)
 
 
 def with_steps(config: FitConfig, steps: int, **changes: Any) -> FitConfig:

@@ -10,7 +10,7 @@ from rtdenoise.train.channel import clip_peaks, high_pass, low_pass, mu_law, tra
 from rtdenoise.train.data import RATE_HZ, Corpus, DataError
 from rtdenoise.train.draw import Draw, at_snr, rms
 from rtdenoise.train.mix import MixConfig, Mixer
-from rtdenoise.train.noises import artificial_noise, clicks, hiss, hum, wind
+from rtdenoise.train.noises import artificial_noise, clicks, hiss, hum, swell, wind
 from rtdenoise.train.rooms import EARLY_S, reverberate
 
 CPU = torch.device("cpu")
@@ -18,6 +18,8 @@ STRENGTHS = {
     "speed": Strength(1.0, 0.8, 0.8),
     "formants": Strength(1.0, 0.85, 0.85),
     "noise_speed": Strength(1.0, 0.8, 0.8),
+    "noise_reverb": Strength(1.0, 0.3, 0.5),
+    "noise_swell": Strength(1.0, 6.0, 6.0),
     "colour": Strength(1.0, 10.0, 10.0),
     "artificial_noise": Strength(1.0, 12.0, 12.0),
     "reverb": Strength(1.0, 0.3, 0.5),
@@ -60,7 +62,7 @@ class TestSwitches:
             assert low <= acted <= high
             assert changed.isfinite().all()
             assert goal.isfinite().all()
-        if name in ("noise_speed", "artificial_noise", "clipping", "codec"):
+        if name.startswith("noise_") or name in ("artificial_noise", "clipping", "codec"):
             assert torch.equal(goal, target)
         else:
             assert (goal != target).any(1).all()
@@ -86,6 +88,19 @@ class TestSwitches:
         # What comes within 50 ms of a sound is in the target; then the tail sets in.
         assert float(late[:, :early].abs().max()) < 1e-4
         assert (rms(late[:, early:]) > 1e-4).all()
+
+    def test_noise_reverb_fills_the_pauses_of_noise(self, corpus: Corpus, only, make_pool) -> None:
+        knocks = np.zeros(3200, np.int16)
+        knocks[::800] = 16000
+        knocking = Corpus(corpus.speech, make_pool(knocks), paired=False)
+        silent = []
+        for changed in ({}, {"noise_reverb": STRENGTHS["noise_reverb"]}):
+            noisy, target = Mixer(knocking, only(changed), seed=5).batch(0, 8)
+            heard = (noisy - target).abs()
+            silent.append((heard < 1e-4 * heard.amax(1, keepdim=True)).float().mean(1))
+        dry, wet = silent
+        assert (dry > 0.99).all()
+        assert (wet < 0.5).all()
 
     def test_clipping_acts_on_the_mixture_only(self, corpus: Corpus, only) -> None:
         noisy, target = self.plain(corpus, only, 8)
@@ -176,6 +191,16 @@ class TestNoises:
         assert (low > 0.8).all()
         pieces = made.reshape(20, 20, -1).square().mean(-1)
         assert float((pieces.amax(1) / pieces.amin(1)).median()) > 10
+
+    @pytest.mark.parametrize("depth_db", [0.0, 3.0, 12.0])
+    def test_swell_stays_within_its_depth_and_is_slow(self, depth_db: float) -> None:
+        flat = torch.ones(20, 4 * RATE_HZ)
+        level_db = db(swell(flat, torch.full((20,), depth_db), Draw(18, CPU)))
+        assert float(level_db.abs().max()) <= depth_db + 1e-3
+        assert (level_db.amax(1) - level_db.amin(1) >= depth_db).all()
+        # From one end to the other in the 0.4 s between two points, at most.
+        steepest = 2 * depth_db / (0.35 * RATE_HZ)
+        assert float(level_db.diff().abs().max()) <= steepest + 1e-3
 
 
 class TestReverb:

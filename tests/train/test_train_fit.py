@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from small_runs import with_steps
+from small_runs import needs_bfloat16, with_steps
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rtdenoise.train import validate
@@ -110,6 +110,7 @@ class TestLearning:
         assert after[1] > before[1] + gained_db
         assert all(math.isfinite(v) for v in scores.values())
 
+    @needs_bfloat16
     def test_bfloat16_runs(self, config: FitConfig, tmp_path: Path, cache: Path) -> None:
         last = trained(with_steps(config, 3, precision="bfloat16"), tmp_path, cache)
         assert last.step == 3
@@ -299,6 +300,16 @@ def test_sizes_that_do_not_fit_are_refused(config: FitConfig, tmp_path: Path, ca
     wrong = replace(config, network="dualpath", arguments={"width": 10, "heads": 4})
     with pytest.raises(DataError, match="dualpath: 4 heads do not divide a width of 10"):
         fit(wrong, tmp_path, cache)
+
+
+def test_bfloat16_is_refused_where_the_processor_lacks_it(
+    config: FitConfig, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for known in (True, False):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda k=known: k)
+        fit(config, tmp_path, cache)
+    with pytest.raises(DataError, match="use --precision float32"):
+        fit(replace(config, precision="bfloat16"), tmp_path, cache)
 
 
 def test_steps_show_the_hours(config: FitConfig) -> None:

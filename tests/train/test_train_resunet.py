@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from small_runs import with_steps
+from small_runs import needs_bfloat16, with_steps
 from torch import Tensor
 
 from rtdenoise.train import pretrained, validate
@@ -208,6 +208,7 @@ class TestTraining:
         assert whole.step == parts.step == 6
         assert all(torch.equal(v, parts.weights[k]) for k, v in whole.weights.items())
 
+    @needs_bfloat16
     def test_bfloat16_runs(self, config: FitConfig, tmp_path: Path, cache: Path) -> None:
         fit(with_steps(config, 2, precision="bfloat16"), tmp_path, cache).run()
         weights = Checkpoint.load(tmp_path / "last.pt").weights.values()
