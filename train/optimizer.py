@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rtdenoise.train.muon import Muon
+
 OPTIMIZERS = ("adam", "muon")
 
 NARROWEST = 16
@@ -32,9 +34,8 @@ def make_optimizer(
 class MuonAndAdam:
     """Muon for the matrices of linear layers and recurrences, Adam for all other weights.
 
-    Muon steps a matrix along its momentum made orthogonal, so that all directions learn
-    alike (K. Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/). It has the
-    methods of one of PyTorch's optimisers that a training loop calls.
+    All directions of a matrix learn alike by Muon. This has the methods of one of PyTorch's
+    optimisers that a training loop calls.
 
     Args:
         network: whose weights it steps.
@@ -48,14 +49,7 @@ class MuonAndAdam:
             (matrices if _is_matrix(weight) else rest).append(weight)
         self._parts: list[torch.optim.Optimizer] = []
         if matrices:
-            self._parts.append(
-                torch.optim.Muon(
-                    matrices,
-                    lr=learning_rate,
-                    weight_decay=l2,
-                    adjust_lr_fn="match_rms_adamw",
-                )
-            )
+            self._parts.append(Muon(matrices, learning_rate, l2))
         if rest:
             self._parts.append(torch.optim.Adam(rest, lr=learning_rate, weight_decay=l2))
 

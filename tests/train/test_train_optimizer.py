@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from rtdenoise.train.muon import Muon, orthogonal
 from rtdenoise.train.networks.dncnn import DnCnn
 from rtdenoise.train.optimizer import MuonAndAdam, make_optimizer
 
@@ -39,6 +40,32 @@ class TestMuon:
         moved = torch.linalg.svdvals(network[0].weight.detach() - before)[:4]
         assert gradient.max() / gradient.min() > 3
         assert moved.max() / moved.min() < 2
+
+    @pytest.mark.parametrize("shape", [(40, 40), (24, 96), (96, 24)])
+    def test_orthogonal_keeps_directions_and_levels_their_sizes(self, shape) -> None:
+        matrix = torch.randn(*shape, generator=torch.Generator().manual_seed(3))
+        left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+        sizes = left.T @ orthogonal(1e-4 * matrix) @ right.T
+        assert torch.allclose(sizes, torch.diag(sizes.diag()), atol=1e-4)
+        assert 0.5 < sizes.diag().min() <= sizes.diag().max() < 1.25
+
+    @pytest.mark.parametrize("decay", [0.0, 0.5])
+    def test_it_steps_as_pytorchs_does(self, decay: float) -> None:
+        start = torch.randn(24, 48, generator=torch.Generator().manual_seed(4))
+        ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+        optimizers = (
+            Muon([ours], 1e-2, decay),
+            torch.optim.Muon([theirs], lr=1e-2, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        )
+        generator = torch.Generator().manual_seed(5)
+        for _ in range(4):
+            gradient = torch.randn(24, 48, generator=generator)
+            ours.grad, theirs.grad = gradient, gradient.clone()
+            for optimizer in optimizers:
+                optimizer.step()
+        moved, wanted = (w.detach() - start for w in (ours, theirs))
+        # PyTorch's rounds to the 8 bits of bfloat16.
+        assert float((moved - wanted).norm() / wanted.norm()) < 0.02
 
     def test_a_step_is_of_the_size_of_adams(self) -> None:
         size = {}
