@@ -45,7 +45,7 @@ class Fit:
         folder: gets ``last.pt``, ``best.pt`` and TensorBoard logs.
         cache: folder for decoded audio.
         device: where to train; under torchrun each process takes its own GPU.
-        console: where progress is shown.
+        console: where the first process shows progress.
 
     Raises:
         DataError: the data, the folder or the precision cannot be used.
@@ -54,10 +54,11 @@ class Fit:
     def __init__(
         self, config: FitConfig, folder: Path, cache: Path, device: str, console: Console
     ) -> None:
-        self.config, self.folder, self.console = config, folder, console
+        self.config, self.folder = config, folder
         self.processes = int(os.environ.get("WORLD_SIZE", "1"))
         self.recipe = recipe(config, self.processes)
         self.process = int(os.environ.get("RANK", "0"))
+        self.console = console if self.process == 0 else Console(quiet=True)
         self.device = self._claim(device)
         _check_precision(config.precision, self.device)
         corpus = load_corpus(config.sources, "train", cache).to(self.device)
@@ -103,8 +104,7 @@ class Fit:
             raise DataError(f"{self.config.network} has no encoder to begin with weights of")
         from rtdenoise.train.pretrained import begin_with  # its package takes seconds to import
 
-        console = self.console if self.process == 0 else Console(quiet=True)
-        if not begin_with(network, self.config.encoder_weights, console):
+        if not begin_with(network, self.config.encoder_weights, self.console):
             self.recipe["encoder_weights"] = NOT_FETCHED
 
     def run(
@@ -133,7 +133,7 @@ class Fit:
         writer: SummaryWriter | None,
         on_check: Callable[[int, dict[str, float]], None] | None,
     ) -> dict[str, float]:
-        """Take all steps that are left and return the last scores."""
+        """Take all steps that are left and return the last scores, on the first process."""
         module: nn.Module = self.objective
         if self.processes > 1:
             module = nn.parallel.DistributedDataParallel(self.objective)
@@ -143,7 +143,7 @@ class Fit:
             TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console, disable=self.process > 0) as progress:
+        with Progress(*columns, console=self.console) as progress:
             task = progress.add_task("training", total=self.total_steps, completed=self.step)
             since, seen_s = time.monotonic(), 0.0
             running = torch.zeros(2, device=self.device)
@@ -161,7 +161,7 @@ class Fit:
                         on_check(self.step, scores)
                 since, seen_s = time.monotonic(), 0.0
                 running = torch.zeros_like(running)
-        return scores
+        return scores if self.process == 0 else {}
 
     def _train_step(self, module: nn.Module) -> Tensor:
         """Take one step and return the loss and the SNR in dB."""

@@ -342,11 +342,15 @@ def test_two_processes_write_one_checkpoint(sources: Sources, tmp_path: Path) ->
     command += ["--nproc-per-node", "2", "-m", "rtdenoise.train", "dncnn"]
     command += [str(part) for name, value in options.items() for part in (f"--{name}", value)]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    for resumed in (0, 1):
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        # The first process speaks and writes for both.
+        assert done.stdout.count("resuming") == resumed
+        assert done.stdout.count("last scores") == 1
+        assert len(list((tmp_path / "run").glob("events.*"))) == 1 + resumed
     last = Checkpoint.load(tmp_path / "run" / "last.pt")
     assert last.step == 2
     assert {p.name for p in (tmp_path / "run").glob("*.pt*")} == {"last.pt", "best.pt"}
-    assert len(list((tmp_path / "run").glob("events.*"))) == 1
