@@ -2,10 +2,11 @@
 
     python scripts/write_scores.py --noisy DIR --clean DIR --about TEXT --peers bench/peers.csv
     python scripts/write_scores.py ... --only dualpath    # the others keep their scores
+    python scripts/write_scores.py ... --only dualpath --keep-times    # only weights changed
 
 The README's table stands between its two `scores` comments. TEXT says what
 the pairs are; the file of peers holds what other denoisers scored on them. All models are
-timed each time, so that the times in the table can be compared.
+timed together or none is, so that the times in the table can be compared.
 """
 
 import csv
@@ -29,6 +30,9 @@ from rtdenoise.tables import markdown
 
 ROOT = Path(__file__).parents[1]
 RATES_HZ = (16_000, 48_000)
+COST = ("latency_ms", "rtf_by_hop")
+"""What a card tells of a model's cost."""
+
 PATCH_HOPS = (1, 16)
 """How often patch models run: as soon as they can, and as the shipped one was trained."""
 
@@ -39,28 +43,38 @@ def main(
     about: Annotated[str, typer.Option(help="One sentence on the pairs.")],
     peers: Annotated[Path | None, typer.Option(help="CSV file of other denoisers.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="A model to score; repeatable.")] = None,
+    keep_times: Annotated[bool, typer.Option("--keep-times", help="Measure no times.")] = False,
 ) -> None:
     """Score, measure and write."""
     pairs = find_pairs(noisy, clean)
     specs = {name: specs_of(read_card(name)) for name in list_models()}
     if unknown := set(only or ()) - specs.keys():
         raise SystemExit(f"no model {min(unknown)!r}; there are: {', '.join(specs)}")
+    readme = ROOT / "README.md"
+    table = read_table(readme) if only or keep_times else {}
+    wanted = set(itertools.chain(*specs.values())) if keep_times else set()
+    if missing := wanted - table.keys():
+        raise SystemExit(f"{min(missing)}: has no times to keep; leave --keep-times out")
     scored = [UNPROCESSED, *itertools.chain(*(specs[name] for name in only or specs))]
     found = score_models(pairs, scored)
     for gap in found.gaps:
         print(gap)
-    by_system, readme = intervals(found), ROOT / "README.md"
-    cells = {} if only is None else read_scores(readme)
-    cells |= {spec: score_cells(spec, by_system[spec]) for spec in scored}
+    by_system = intervals(found)
+    cells = {spec: score_cells(spec, by_system[spec]) for spec in scored}
     rows = [cells[UNPROCESSED] | cost_cells([])]
     for name, asked in specs.items():
         card = ROOT / "models" / name / "card.json"
         entries = {}
         for spec in asked:
-            measured = [measure(load_model(spec), rate) for rate in RATES_HZ]
-            rows.append(cells[spec] | cost_cells(measured))
-            mean = means(found.scores[spec]) if spec in scored else read_mean(card, spec)
-            entries[spec] = score_entry(mean, measured)
+            row, entry = table.get(spec, {}), read_entry(card, spec)
+            if spec in scored:
+                row = row | cells[spec]
+                entry = entry | {"mean": rounded(means(found.scores[spec]))}
+            if not keep_times:
+                measured = [measure(load_model(spec), rate) for rate in RATES_HZ]
+                row, entry = row | cost_cells(measured), entry | cost_entry(measured)
+            rows.append(row)
+            entries[spec] = entry
         if card.exists():
             common = {"about": about, "clips": len(pairs)}
             common["noisy"] = rounded(means(found.scores[UNPROCESSED]))
@@ -78,13 +92,10 @@ def specs_of(card: Card) -> list[str]:
     return [card.name]
 
 
-def score_entry(mean: dict[str, float], measured: list[Bench]) -> dict[str, object]:
-    """Return scores and cost as a card has them."""
-    return {
-        "mean": rounded(mean),
-        "latency_ms": measured[0].latency_ms,
-        "rtf_by_hop": {str(b.rate): round(b.hop_rtf, 4) for b in measured},
-    }
+def cost_entry(measured: list[Bench]) -> dict[str, object]:
+    """Return a model's cost as a card has it."""
+    rtf = {str(b.rate): round(b.hop_rtf, 4) for b in measured}
+    return dict(zip(COST, (measured[0].latency_ms, rtf), strict=True))
 
 
 def rounded(scores: dict[str, float]) -> dict[str, float]:
@@ -102,25 +113,23 @@ def write_card(
     card.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def read_mean(card: Path, spec: str) -> dict[str, float]:
-    """Return the scores that a card has of a model; none where there is no card."""
+def read_entry(card: Path, spec: str) -> dict[str, object]:
+    """Return the means and the cost that a card has of a model; none where there is no card."""
     if not card.exists():
         return {}
     scores = json.loads(card.read_text(encoding="utf-8"))["scores"]
-    mean: dict[str, float] = scores.get(spec, scores)["mean"]
-    return mean
+    return {k: v for k, v in scores.get(spec, scores).items() if k in ("mean", *COST)}
 
 
-def read_scores(readme: Path) -> dict[str, dict[str, str]]:
-    """Return the cells of the README's table that hold scores, by model."""
+def read_table(readme: Path) -> dict[str, dict[str, str]]:
+    """Return the cells of the README's table by model and title."""
     table = readme.read_text(encoding="utf-8").partition("<!-- scores -->")[2]
     titles, _, *lines = (
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in table.strip().partition("\n\n")[0].splitlines()
     )
-    kept = ("model", *(TITLES[metric][0] for metric in HEADLINE))
     rows = [dict(zip(titles, line, strict=True)) for line in lines]
-    return {row["model"]: {title: row[title] for title in kept} for row in rows}
+    return {row["model"]: row for row in rows}
 
 
 def write_table(readme: Path, rows: list[dict[str, str]], about: str) -> None:

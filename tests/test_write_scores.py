@@ -42,7 +42,8 @@ class TestCards:
         path = folder / "card.json"
         path.write_text(json.dumps({"name": name, "licence": "MIT", "scores": {"old": 1}}))
         measured = [bench(16_000, 0.02345678), bench(48_000, 0.03)]
-        entries = {spec: write_scores.score_entry(SCORES, measured) for spec in specs}
+        entry = {"mean": write_scores.rounded(SCORES)} | write_scores.cost_entry(measured)
+        entries = dict.fromkeys(specs, entry)
         write_scores.write_card(path, {"about": "some pairs", "clips": 3}, entries)
         values = json.loads(path.read_text())
         assert (values["name"], values["licence"]) == (name, "MIT")
@@ -63,16 +64,17 @@ class TestCards:
         assert scores["toy@1"]["mean"]["estoi"] == 0.7
 
     @pytest.mark.parametrize("specs", [["toy"], ["toy@1", "toy@16"]])
-    def test_means_that_are_kept_are_read_as_they_were_written(
-        self, tmp_path: Path, specs: list[str]
-    ) -> None:
+    def test_what_is_kept_is_read_as_it_was_written(self, tmp_path: Path, specs: list[str]) -> None:
         self.write(tmp_path, "toy", specs)
         for spec in specs:
-            mean = write_scores.read_mean(tmp_path / "card.json", spec)
-            assert mean == write_scores.rounded(SCORES)
+            assert write_scores.read_entry(tmp_path / "card.json", spec) == {
+                "mean": write_scores.rounded(SCORES),
+                "latency_ms": 20.0,
+                "rtf_by_hop": {"16000": 0.0235, "48000": 0.03},
+            }
 
-    def test_a_model_without_a_card_has_no_means(self, tmp_path: Path) -> None:
-        assert write_scores.read_mean(tmp_path / "card.json", "wiener") == {}
+    def test_of_a_model_without_one_nothing_is_known(self, tmp_path: Path) -> None:
+        assert write_scores.read_entry(tmp_path / "card.json", "wiener") == {}
 
 
 class TestTable:
@@ -93,14 +95,15 @@ class TestTable:
             assert lines.count("Measured on three pairs.") == 1
             assert [line.split("|")[1].strip() for line in lines[4:6]] == [r"a \1", "b"]
 
-    def test_scores_that_are_kept_are_read_as_they_were_written(self, tmp_path: Path) -> None:
+    def test_cells_that_are_kept_are_read_as_they_were_written(self, tmp_path: Path) -> None:
         found = dict.fromkeys(write_scores.HEADLINE, Interval(1.5, 1.25, 1.75, 0, 0))
         scores = {name: write_scores.score_cells(name, found) for name in ("noisy", "toy@16")}
         cost = write_scores.cost_cells([bench(16_000, 0.5)])
         readme = tmp_path / "README.md"
         readme.write_text("<!-- scores -->\n<!-- /scores -->\n")
-        write_scores.write_table(readme, [cells | cost for cells in scores.values()], "x")
-        assert write_scores.read_scores(readme) == scores
+        rows = {name: cells | cost for name, cells in scores.items()}
+        write_scores.write_table(readme, list(rows.values()), "x")
+        assert write_scores.read_table(readme) == rows
 
     def test_refuses_a_readme_without_its_place(self, tmp_path: Path) -> None:
         readme = tmp_path / "README.md"
