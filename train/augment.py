@@ -61,6 +61,8 @@ class Augmentations:
     """Speech and noise, each through an equaliser. Range: dB that a band may change by."""
     artificial_noise: Strength = Strength(0.25, 0.0, 30.0)
     """Range: SNR in dB."""
+    tones: Strength = Strength(0.0, -5.0, 25.0)
+    """Tones as of engines, horns, sirens and alarms. Range: SNR in dB."""
     reverb: Strength = Strength(0.3, 0.2, 0.8)
     """Range: reverberation time in seconds (of simulated rooms)."""
     clipping: Strength = Strength(0.1, 1.0, 15.0)

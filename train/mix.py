@@ -23,7 +23,7 @@ from rtdenoise.train.channel import (
 )
 from rtdenoise.train.data import RATE_HZ, Corpus, DataError, find_audio
 from rtdenoise.train.draw import Draw, at_snr, rms
-from rtdenoise.train.noises import artificial_noise, swell
+from rtdenoise.train.noises import artificial_noise, swell, tones
 from rtdenoise.train.rooms import draw_room, impulse_response, reverberate
 
 BABBLE_TALKERS = (4, 8)
@@ -136,10 +136,11 @@ class Mixer:
             snr = draw.uniform(clips, *config.snr_db)
             noise = at_snr(noise, heard, snr)
         self._zero(noise, draw, config.speech_only)
-        k, snr = draw.strengths(clips, augment.artificial_noise)
-        if k.numel():
-            extra = artificial_noise(k.numel(), config.clip_samples, draw)
-            noise[k] += at_snr(extra, heard[k], snr)
+        made = ((augment.artificial_noise, artificial_noise), (augment.tones, tones))
+        for strength, make in made:
+            k, snr = draw.strengths(clips, strength)
+            if k.numel():
+                noise[k] += at_snr(make(k.numel(), config.clip_samples, draw), heard[k], snr)
         noisy = heard + noise
         k, cutoff = draw.strengths(clips, augment.low_pass)
         if k.numel():

@@ -1,4 +1,4 @@
-"""Noise that nobody had to record: hiss, hum, offset, clicks and wind."""
+"""Noise that nobody had to record: hiss, hum, offset, clicks, wind and tones."""
 
 import math
 
@@ -15,6 +15,12 @@ CLICK_S = 0.005
 
 GUST_S = 0.4
 """Time between the points through which the strength of a wind, or a swell, passes."""
+
+TONES_HZ = (60.0, 3000.0)
+"""Lowest and highest pitch of a tone."""
+
+PARTIALS = 12
+"""Most harmonics of a tone."""
 
 
 def artificial_noise(clips: int, samples: int, draw: Draw) -> Tensor:
@@ -77,6 +83,42 @@ def wind(clips: int, samples: int, draw: Draw) -> Tensor:
     """Return a low rumble in gusts, as wind makes at a microphone."""
     rumble = _sloped(clips, samples, draw.uniform(clips, -1.6, -1.0), draw)
     return rumble * _through(torch.exp(draw.normal(clips, _gusts(samples))), samples)
+
+
+def tones(clips: int, samples: int, draw: Draw) -> Tensor:
+    """Return tones as of engines, horns, sirens and alarms: steady, gliding or interrupted.
+
+    They have up to ``PARTIALS`` harmonics. Half of the clips are interrupted, from ten times
+    a second to once in two seconds.
+    """
+    low, high = (math.log(hz) for hz in TONES_HZ)
+    pitch_hz = torch.exp(draw.uniform(clips, low, high))[:, None]
+    points = _gusts(samples)
+    octaves = 0.5 * draw.uniform(clips, 0, 1)[:, None] ** 3
+    bend = _through(draw.uniform(clips * points, -1, 1).reshape(clips, points), samples)
+    glide_hz = pitch_hz * 2 ** (octaves * bend)
+    turns = torch.cumsum(glide_hz.double() / RATE_HZ, 1)
+    slope = draw.uniform(clips, 0, 1.5)
+    total = torch.zeros_like(glide_hz)
+    for partial in range(1, PARTIALS + 1):
+        amplitude = draw.uniform(clips, 0, 1) ** 2 * partial**-slope
+        phase = draw.uniform(clips, 0, 1)[:, None]
+        angle = 2 * math.pi * ((partial * turns + phase) % 1).float()
+        audible = partial * glide_hz < 0.48 * RATE_HZ
+        total += amplitude[:, None] * audible * torch.sin(angle)
+    return total * _interruptions(clips, samples, draw)
+
+
+def _interruptions(clips: int, samples: int, draw: Draw) -> Tensor:
+    """Return factors that go on and off within milliseconds; 1 throughout in half of the clips."""
+    time = torch.arange(samples, device=draw.device) / RATE_HZ
+    longest_s = min(2.0, samples / RATE_HZ)  # so that something is heard of each
+    period_s = torch.exp(draw.uniform(clips, math.log(0.1), math.log(longest_s)))[:, None]
+    phase = draw.uniform(clips, 0, 2 * math.pi)[:, None]
+    least = draw.uniform(clips, -0.8, 0.8)[:, None]
+    on = (20 * (torch.sin(2 * math.pi * time / period_s + phase) - least)).clamp(0, 1)
+    steady = draw.uniform(clips, 0, 1)[:, None] < 0.5
+    return torch.where(steady, torch.ones_like(on), on)
 
 
 def swell(samples: Tensor, depth_db: Tensor, draw: Draw) -> Tensor:

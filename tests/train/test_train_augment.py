@@ -10,7 +10,7 @@ from rtdenoise.train.channel import clip_peaks, high_pass, low_pass, mu_law, tra
 from rtdenoise.train.data import RATE_HZ, Corpus, DataError
 from rtdenoise.train.draw import Draw, at_snr, rms
 from rtdenoise.train.mix import MixConfig, Mixer
-from rtdenoise.train.noises import artificial_noise, clicks, hiss, hum, swell, wind
+from rtdenoise.train.noises import artificial_noise, clicks, hiss, hum, swell, tones, wind
 from rtdenoise.train.rooms import EARLY_S, reverberate
 
 CPU = torch.device("cpu")
@@ -20,6 +20,7 @@ STRENGTHS = {
     "noise_speed": Strength(1.0, 0.8, 0.8),
     "noise_reverb": Strength(1.0, 0.3, 0.5),
     "noise_swell": Strength(1.0, 6.0, 6.0),
+    "tones": Strength(1.0, 0.0, 0.0),
     "colour": Strength(1.0, 10.0, 10.0),
     "artificial_noise": Strength(1.0, 12.0, 12.0),
     "reverb": Strength(1.0, 0.3, 0.5),
@@ -62,7 +63,7 @@ class TestSwitches:
             assert low <= acted <= high
             assert changed.isfinite().all()
             assert goal.isfinite().all()
-        if name.startswith("noise_") or name in ("artificial_noise", "clipping", "codec"):
+        if name.startswith("noise_") or name in ("artificial_noise", "tones", "clipping", "codec"):
             assert torch.equal(goal, target)
         else:
             assert (goal != target).any(1).all()
@@ -191,6 +192,24 @@ class TestNoises:
         assert (low > 0.8).all()
         pieces = made.reshape(20, 20, -1).square().mean(-1)
         assert float((pieces.amax(1) / pieces.amin(1)).median()) > 10
+
+    def test_tones_are_thin_lines(self) -> None:
+        made = tones(40, 4 * RATE_HZ, Draw(19, CPU))
+        assert (rms(made) > 1e-3).all()
+        frames = made.unfold(1, 2048, 2048) * torch.hann_window(2048)
+        power = self.power(frames).sum(1)
+        # Twelve partials of three bins each, of a thousand; more where they glide.
+        loudest = power.sort(1, descending=True).values[:, :100].sum(1) / power.sum(1)
+        assert float(loudest.median()) > 0.95
+        peak_hz = power.argmax(1) * RATE_HZ / 2048
+        assert float(peak_hz.min()) < 300
+        assert float(peak_hz.max()) > 1500
+
+    def test_half_of_the_tones_are_interrupted(self) -> None:
+        made = tones(60, 4 * RATE_HZ, Draw(20, CPU))
+        level = made.unfold(1, 800, 80).square().mean(-1).sqrt()
+        silent = (level < 1e-3 * level.amax(1, keepdim=True)).any(1)
+        assert 15 < int(silent.sum()) < 45
 
     @pytest.mark.parametrize("depth_db", [0.0, 3.0, 12.0])
     def test_swell_stays_within_its_depth_and_is_slow(self, depth_db: float) -> None:
