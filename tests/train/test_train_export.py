@@ -132,7 +132,8 @@ def test_folding_keeps_the_output_and_the_original(name, arguments):
         after, _ = gains(folded, frames, folded.start(2))
         again, _ = gains(network, frames, network.start(2))
     assert not any(isinstance(m, NORMS) for m in folded.modules())
-    torch.testing.assert_close(after, before, atol=3e-5, rtol=0)
+    # Fifty layers in float32: how they round depends on the processor.
+    torch.testing.assert_close(after, before, atol=1e-4, rtol=0)
     torch.testing.assert_close(again, before, atol=0, rtol=0)
 
 
