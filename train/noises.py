@@ -93,10 +93,8 @@ def tones(clips: int, samples: int, draw: Draw) -> Tensor:
     """
     low, high = (math.log(hz) for hz in TONES_HZ)
     pitch_hz = torch.exp(draw.uniform(clips, low, high))[:, None]
-    points = _gusts(samples)
     octaves = 0.5 * draw.uniform(clips, 0, 1)[:, None] ** 3
-    bend = _through(draw.uniform(clips * points, -1, 1).reshape(clips, points), samples)
-    glide_hz = pitch_hz * 2 ** (octaves * bend)
+    glide_hz = pitch_hz * 2 ** (octaves * _wandering(clips, samples, draw))
     turns = torch.cumsum(glide_hz.double() / RATE_HZ, 1)
     slope = draw.uniform(clips, 0, 1.5)
     total = torch.zeros_like(glide_hz)
@@ -127,10 +125,13 @@ def swell(samples: Tensor, depth_db: Tensor, draw: Draw) -> Tensor:
     Shape:
         ``[clips, samples]`` and ``[clips]`` to ``[clips, samples]``.
     """
-    clips, length = samples.shape
-    points = _gusts(length)
-    height = draw.uniform(clips * points, -1, 1).reshape(clips, points)
-    return samples * 10 ** (_through(height * depth_db[:, None], length) / 20)
+    return samples * 10 ** (depth_db[:, None] * _wandering(*samples.shape, draw) / 20)
+
+
+def _wandering(clips: int, samples: int, draw: Draw) -> Tensor:
+    """Return lines that wander between -1 and 1: ``[clips, samples]``."""
+    points = _gusts(samples)
+    return _through(draw.uniform(clips * points, -1, 1).reshape(clips, points), samples)
 
 
 def _gusts(samples: int) -> int:
