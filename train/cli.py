@@ -104,14 +104,6 @@ def train(
         int | None,
         typer.Option(help="dualpath: 200 Hz bands that make one of the blocks' bands.", min=1),
     ] = None,
-    low_width: Annotated[
-        int | None,
-        typer.Option(help="dualpath: recurrence over the bins below 1600 Hz; 0: none.", min=0),
-    ] = None,
-    low_past: Annotated[
-        int | None,
-        typer.Option(help="dualpath: earlier frames that it filters these bins over.", min=0),
-    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="resunet: resnet18, resnet34, resnet50, resnet101, ...")
     ] = None,
@@ -200,8 +192,6 @@ def train(
         "blocks": blocks,
         "heads": heads,
         "merge": merge,
-        "low_width": low_width,
-        "low_past": low_past,
         "encoder": encoder,
         "encoder_depth": encoder_depth,
         "emit_frames": emit_frames,

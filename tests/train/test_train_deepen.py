@@ -1,4 +1,4 @@
-"""Larger networks that begin as smaller ones."""
+"""Deeper residual networks that begin as shallower ones."""
 
 import pytest
 import torch
@@ -52,64 +52,6 @@ def test_a_recurrent_network_computes_the_same_and_learns_in_its_new_blocks() ->
     silent = [k for k, p in added.items() if not p.any()]
     assert len(silent) == 2 * 2 * 2  # scale and offset of both paths of both blocks
     assert all(float(added[k].grad.abs().max()) > 0 for k in silent)
-
-
-def test_a_path_for_the_low_bins_is_added_and_changes_nothing_at_first() -> None:
-    torch.manual_seed(8)
-    sizes = {"channels": 8, "width": 12, "blocks": 1}
-    before, after = DualPath(**sizes), DualPath(low_width=8, **sizes)
-    after.load_state_dict(deepened(after, before.state_dict()))
-    spectrum = torch.randn(2, 30, 161, 2)
-    with torch.no_grad():
-        want = before.eval()(spectrum, before.start(2))[0]
-        assert torch.equal(after.eval()(spectrum, after.start(2))[0], want)
-    after(spectrum, after.start(2))[0].square().mean().backward()
-    assert after.low.back.weight.grad.any()
-    assert after.low.lstm.weight_ih_l0.std() > 0
-
-
-def test_a_wider_path_for_the_low_bins_computes_the_same_and_its_new_cells_learn() -> None:
-    torch.manual_seed(9)
-    sizes = {"channels": 8, "width": 12}
-    before, after = (DualPath(low_width=low, blocks=b, **sizes) for low, b in ((6, 1), (16, 2)))
-    with torch.no_grad():
-        before.low.back.weight.normal_()
-    after.load_state_dict(deepened(after, before.state_dict()))
-    spectrum = torch.randn(2, 30, 161, 2)
-    with torch.no_grad():
-        want = before.eval()(spectrum, before.start(2))[0]
-        torch.testing.assert_close(after.eval()(spectrum, after.start(2))[0], want)
-    after(spectrum, after.start(2))[0].square().mean().backward()
-    assert (after.low.back.weight.grad[:, 6:] != 0).all()
-    assert not after.low.back.weight[:, 6:].any()
-    assert after.low.lstm.weight_ih_l0.std() > 0
-
-
-def test_a_filter_over_the_past_is_added_and_changes_nothing_at_first() -> None:
-    torch.manual_seed(10)
-    sizes = {"channels": 8, "width": 12, "blocks": 1}
-    before, after = (DualPath(low_width=w, low_past=p, **sizes) for w, p in ((6, 0), (9, 3)))
-    with torch.no_grad():
-        before.low.back.weight.normal_()
-    after.load_state_dict(deepened(after, before.state_dict()))
-    spectrum = torch.randn(2, 30, 161, 2)
-    with torch.no_grad():
-        want = before.eval()(spectrum, before.start(2))[0]
-        torch.testing.assert_close(after.eval()(spectrum, after.start(2))[0], want)
-    after(spectrum, after.start(2))[0].square().mean().backward()
-    assert not after.low.back.weight[64:].any()
-    assert (after.low.back.weight.grad[64:] != 0).any(dim=1).all()
-    # Old cells do not hear the past yet; they learn to.
-    old, new = after.low.lstm.weight_ih_l0.reshape(4, 9, -1).split((6, 3), dim=1)
-    assert not old[..., 160:].any()
-    assert new[..., 160:].std() > 0
-    assert after.low.lstm.weight_ih_l0.grad[:6, 160:].any()
-
-
-def test_a_narrower_path_for_the_low_bins_does_not_fit_a_wider() -> None:
-    before, after = (DualPath(channels=8, width=12, low_width=low) for low in (16, 6))
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        after.load_state_dict(deepened(after, before.state_dict()))
 
 
 def test_leaves_a_network_of_the_same_depth_alone() -> None:

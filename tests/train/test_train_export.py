@@ -20,7 +20,6 @@ from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.data import DataError
 from rtdenoise.train.export import ExportError, export, fold_batch_norm, streaming_error, taught
 from rtdenoise.train.networks import NETWORKS, gains
-from rtdenoise.train.networks.low_path import LowPath
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -42,8 +41,6 @@ def trained(seed: int, name: str = "dncnn", **arguments: int) -> Checkpoint:
         if isinstance(layer, NORMS):
             nn.init.uniform_(layer.weight, 0.5, 2.0)
             nn.init.uniform_(layer.bias, -1.0, 1.0)
-        elif isinstance(layer, LowPath):  # which begins with no correction
-            nn.init.normal_(layer.back.weight, 0, 0.1)
     return Checkpoint(
         network=name,
         arguments=arguments,
@@ -62,8 +59,6 @@ CASES = [
     ("dncnn", {"width": 16, "depth": 7}),
     ("dualpath", {"channels": 8, "width": 12, "blocks": 2, "heads": 3}),
     ("dualpath", {"channels": 4, "width": 16, "blocks": 1, "heads": 1, "merge": 4}),
-    ("dualpath", {"channels": 4, "width": 16, "blocks": 1, "heads": 1, "low_width": 8}),
-    ("dualpath", {"channels": 4, "width": 16, "blocks": 1, "low_width": 8, "low_past": 2}),
     ("resunet", {"encoder": "resnet18", "encoder_depth": 3, "width": 16}),
     ("resunet", {"encoder": "resnet18", "encoder_depth": 3, "width": 32, "emit_frames": 40}),
 ]

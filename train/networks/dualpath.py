@@ -21,13 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rtdenoise.train.networks.level import LEVEL_PAST, running_level
-from rtdenoise.train.networks.low_path import LowPath, filtered, past_ratios
 
 FINE_BANDS = 40
 """Bands of the encoder, 200 Hz wide each; a last one has the highest bin."""
-
-LOW_BANDS = 8
-"""Bands of the encoder, from below, whose bins the low path sees one by one: up to 1600 Hz."""
 
 COMPRESSION = 0.3
 """Exponent on magnitudes, in and out: about how loudness grows with amplitude."""
@@ -132,8 +128,6 @@ class DualPath(nn.Module):
         blocks: pairs of time path and frequency path.
         heads: of the attention; divides ``width``.
         merge: bands of the encoder that make one band of the blocks; divides 40.
-        low_width: of a recurrence over the bins below 1600 Hz; 0 for none.
-        low_past: frames before the present one that it filters these bins over.
 
     Raises:
         ValueError: the sizes do not fit together.
@@ -149,8 +143,6 @@ class DualPath(nn.Module):
         blocks: int = 2,
         heads: int = 2,
         merge: int = 2,
-        low_width: int = 0,
-        low_past: int = 0,
     ) -> None:
         super().__init__()
         if bins % FINE_BANDS != 1:
@@ -159,8 +151,6 @@ class DualPath(nn.Module):
             raise ValueError(f"merge must divide {FINE_BANDS}, not be {merge}")
         if width % heads:
             raise ValueError(f"{heads} heads do not divide a width of {width}")
-        if low_past and not low_width:
-            raise ValueError("low_past filters what low_width sees, which is 0")
         self.bins = bins
         self.width = width
         self.bands = FINE_BANDS // merge + 1
@@ -177,7 +167,6 @@ class DualPath(nn.Module):
         )
         self.joined = Layer(2 * channels, channels, 3)
         self.last = nn.Conv2d(2 * channels, 2 * stride, (1, 3), padding=(0, 1))
-        self.low = LowPath(low_width, LOW_BANDS * stride, low_past) if low_width else None
         with torch.no_grad():  # begin near the input as it is
             self.last.weight.mul_(0.3)
             self.last.bias.zero_()[::2] = 0.8
@@ -187,19 +176,12 @@ class DualPath(nn.Module):
 
         Shape:
             ``level``: ``[streams, 2, 99]``; ``hidden_K`` and ``cell_K``:
-            ``[streams, bands, width]``; ``hidden_low`` and ``cell_low``:
-            ``[streams, 1, low_width]``; ``past_low``: ``[streams, low_past, 2, 32]``.
+            ``[streams, bands, width]``.
         """
         state = {"level": torch.zeros(streams, 2, LEVEL_PAST, device=device)}
         for k in range(len(self.time)):
             for name in (f"hidden_{k}", f"cell_{k}"):
                 state[name] = torch.zeros(streams, self.bands, self.width, device=device)
-        if self.low is not None:
-            for name in ("hidden_low", "cell_low"):
-                state[name] = torch.zeros(streams, 1, self.low.width, device=device)
-            if self.low.past_frames:
-                shape = (streams, self.low.past_frames, 2, self.low.bins)
-                state["past_low"] = torch.zeros(shape, device=device)
         return state
 
     def forward(
@@ -227,29 +209,8 @@ class DualPath(nn.Module):
         x = x.reshape(shape).permute(1, 3, 0, 2)
         x = torch.cat((F.relu(self.up(x)), outer), dim=1)
         x = torch.cat((F.relu(self.joined(x)), outer), dim=1)
-        bands = self.last(x).permute(0, 2, 3, 1)
-        gains = bands.reshape(*bands.shape[:2], -1)
-        if self.low is None:
-            return self._decompressed(gains), after
-        bins, ratios = self.low.bins, None
-        if self.low.past_frames:
-            lowest = spectrum[:, :, :bins].transpose(2, 3)
-            ratios, after["past_low"] = past_ratios(lowest, state["past_low"])
-        past = state["hidden_low"], state["cell_low"]
-        found = self.low(features, gains, ratios, past)
-        gains, taps, after["hidden_low"], after["cell_low"] = found
-        gains = self._decompressed(gains)
-        if ratios is None:
-            return gains, after
-        low = gains[:, :, :bins]
-        size = torch.linalg.vector_norm(low, dim=-1, keepdim=True)
-        low = bounded(low + size * filtered(ratios, taps.float()).transpose(2, 3))
-        return torch.cat((low, gains[:, :, bins:]), dim=2), after
-
-    def _decompressed(self, gains: Tensor) -> Tensor:
-        """Return gains as they are applied: ``[streams, frames, values]`` to ``[..., bins, 2]``."""
-        parts = gains.float().reshape(*gains.shape[:2], -1, 2)
-        return decompressed(parts[:, :, : self.bins])
+        bands = self.last(x).permute(0, 2, 3, 1).float()
+        return decompressed(bands.reshape(*bands.shape[:2], -1, 2)[:, :, : self.bins]), after
 
     @staticmethod
     def _features(spectrum: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
@@ -272,14 +233,3 @@ def decompressed(compressed: Tensor) -> Tensor:
     size = torch.linalg.vector_norm(compressed, dim=-1, keepdim=True).clamp(min=1e-4)
     bounded = size.clamp(max=LARGEST)
     return compressed * (bounded.pow(1 / COMPRESSION) / size)
-
-
-def bounded(gains: Tensor) -> Tensor:
-    """Return gains drawn in to the largest that there is.
-
-    Shape:
-        float ``[..., 2]``, real and imaginary part, twice.
-    """
-    largest = LARGEST ** (1 / COMPRESSION)
-    size = torch.linalg.vector_norm(gains, dim=-1, keepdim=True)
-    return gains / (size * (1 / largest)).clamp(min=1.0)
