@@ -133,7 +133,22 @@ def _show(
 
 def _name(panel: Any, title: str, colour: str = "black") -> None:
     # A title may be the name of a file, and dollar signs would make it a formula.
-    panel.set_title(title, loc="left", fontsize=10, color=colour, parse_math=False)
+    panel.set_title(title, x=0, ha="left", fontsize=10, color=colour, parse_math=False)
+
+
+def _shorten_titles(figure: "Figure") -> None:
+    """Take the middle out of titles that would run into the panel beside theirs."""
+    titles = {panel: panel.title.get_text() for panel in figure.axes}
+    for panel, whole in titles.items():
+        panel.title.set_text(whole[:1])  # panels would make room for all of it
+    figure.draw_without_rendering()  # only then they have their sizes
+    for panel, whole in titles.items():
+        room, kept = panel.get_window_extent().width, len(whole)
+        panel.title.set_text(whole)
+        while kept > 0 and panel.title.get_window_extent().width > room:
+            kept -= 1
+            ending = whole[len(whole) - kept // 2 :]
+            panel.title.set_text(f"{whole[: kept - kept // 2]}\N{HORIZONTAL ELLIPSIS}{ending}")
 
 
 def _save(figure: "Figure", target: Path | BinaryIO, dpi: int) -> None:
@@ -144,6 +159,7 @@ def _save(figure: "Figure", target: Path | BinaryIO, dpi: int) -> None:
         with warnings.catch_warnings():
             # A title in a script that the font lacks shows boxes; that is warning enough.
             warnings.filterwarnings("ignore", message="Glyph")
+            _shorten_titles(figure)
             if suffix == ".webp":  # other formats take no quality
                 quality = {"quality": WEBP_QUALITY}
                 figure.savefig(image, dpi=dpi, format="webp", pil_kwargs=quality)

@@ -86,6 +86,16 @@ def test_any_number_of_versions_and_odd_titles(tmp_path, count, suffix):
     assert (tmp_path / f"a{suffix}").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("title", ["noisy" + "W" * 100 + ".wav", "嘈杂" * 50, "i" * 250])
+def test_a_long_title_stays_above_its_panel(tmp_path, title):
+    draw_comparison({title: tone(500), "clean": tone(600)}, 16_000, tmp_path / "a.png")
+    picture = image.imread(tmp_path / "a.png")[:, :, :3]
+    height, width, _ = picture.shape
+    band = picture[: height // 40]  # that of the titles, above the panels and their numbers
+    assert (band[:, int(0.46 * width) : int(0.49 * width)] == 1).all()  # between the two
+    assert (band[:, int(0.3 * width) : int(0.43 * width)] < 0.9).any()
+
+
 @pytest.mark.parametrize("samples", [1, 100, 16_000])
 def test_silence_can_be_drawn(tmp_path, samples):
     silent = np.zeros(samples, np.float32)
