@@ -72,6 +72,20 @@ def test_sizes_that_do_not_fit_are_refused(arguments: dict[str, int], message: s
         DualPath(**arguments)
 
 
+@pytest.mark.parametrize("below_db", [65.0, 90.0, 300.0])
+def test_digital_silence_in_some_bins_sounds_like_what_is_just_inaudible(below_db: float) -> None:
+    made, full = network(), torch.view_as_real(spectrum(7, 2, 30, 161))
+    strongest = torch.linalg.vector_norm(full[:, :, :80], dim=-1).amax(2)[..., None, None]
+
+    def magnitudes(db: float) -> Tensor:
+        limited = full.clone()
+        limited[:, :, 80:] = strongest * torch.tensor([10 ** (-db / 20), 0.0])
+        return made._features(limited, made.start(2)["level"])[0][:, 2]
+
+    torch.testing.assert_close(magnitudes(below_db), magnitudes(60.0), atol=1e-4, rtol=1e-4)
+    assert (magnitudes(50.0) - magnitudes(60.0)).abs().max() > 1e-2
+
+
 def test_is_causal_and_remembers() -> None:
     made = network()
     before = spectrum(4, 1, 60, 161)

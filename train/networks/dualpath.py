@@ -16,6 +16,8 @@ power-compressed spectra as features, are those of FastEnhancer
   (oneDNN fuses its steps) and streams at the same cost.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,6 +32,10 @@ COMPRESSION = 0.3
 
 FLOOR = 1e-6
 """Magnitude at which the level levels off: a tone at -120 dBFS."""
+
+RANGE = 60 * math.log(10) / 20
+"""What lies 60 dB or more below the strongest bin of a frame is taken to lie there, in natural
+logarithms. Recordings with nothing at all in some bins, such as a telephone's, look like others."""
 
 LARGEST = 1.25
 """Largest compressed gain: an amplification of 6.5 dB, where noise has cancelled speech."""
@@ -216,10 +222,10 @@ class DualPath(nn.Module):
     def _features(spectrum: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """Return compressed real part, imaginary part and magnitude, less their level."""
         logarithm = torch.log(torch.linalg.vector_norm(spectrum, dim=-1).clamp(min=FLOOR))
-        level, past = running_level(logarithm.mean(2), past)
-        relative = logarithm - level[:, :, None]
-        magnitude = torch.exp(COMPRESSION * relative)
-        scale = torch.exp(COMPRESSION * relative - logarithm)
+        heard = torch.maximum(logarithm, logarithm.amax(2, keepdim=True) - RANGE)
+        level, past = running_level(heard.mean(2), past)
+        magnitude = torch.exp(COMPRESSION * (heard - level[:, :, None]))
+        scale = torch.exp(COMPRESSION * (logarithm - level[:, :, None]) - logarithm)
         features = torch.cat((spectrum * scale.unsqueeze(-1), magnitude.unsqueeze(-1)), dim=-1)
         return features.permute(0, 3, 1, 2), past
 
