@@ -14,6 +14,7 @@ from rtdenoise.train.data import DataError
 
 POSITIVE = (
     "low_pass",
+    "band_limit",
     "high_pass",
     "phone",
     "reverb",
@@ -69,6 +70,8 @@ class Augmentations:
     """Range: dB by which the peaks exceed what is left of them."""
     low_pass: Strength = Strength(0.1, 1500.0, 7000.0)
     """Range: cut-off in Hz."""
+    band_limit: Strength = Strength(0.0, 2500.0, 7500.0)
+    """Nothing above, as after a lower sampling rate. Range: highest frequency in Hz."""
     high_pass: Strength = Strength(0.1, 60.0, 400.0)
     """Range: cut-off in Hz."""
     phone: Strength = Strength(0.04, 3000.0, 3900.0)

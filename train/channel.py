@@ -47,6 +47,17 @@ def low_pass(samples: Tensor, cutoff_hz: Tensor) -> Tensor:
     return torch.fft.irfft(spectrum * gain, n=samples.shape[-1])
 
 
+def band_limit(samples: Tensor, highest_hz: Tensor) -> Tensor:
+    """Return clips with silence above a frequency, as where the sampling rate was lower.
+
+    Shape:
+        ``[clips, samples]`` and ``[clips]`` to ``[clips, samples]``.
+    """
+    spectrum = torch.fft.rfft(samples)
+    frequency = torch.fft.rfftfreq(samples.shape[-1], 1 / RATE_HZ, device=samples.device)
+    return torch.fft.irfft(spectrum * (frequency <= highest_hz[:, None]), n=samples.shape[-1])
+
+
 def high_pass(samples: Tensor, cutoff_hz: Tensor | float) -> Tensor:
     """Return clips thinned below a cut-off: -6 dB there, 24 dB per octave beyond.
 

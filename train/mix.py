@@ -14,6 +14,7 @@ from rtdenoise.train.augment import Augmentations, Strength, move_formants, play
 from rtdenoise.train.channel import (
     BANDS,
     PHONE_LOW_HZ,
+    band_limit,
     clip_peaks,
     equalise,
     high_pass,
@@ -145,6 +146,9 @@ class Mixer:
         k, cutoff = draw.strengths(clips, augment.low_pass)
         if k.numel():
             noisy[k], target[k] = low_pass(noisy[k], cutoff), low_pass(target[k], cutoff)
+        k, highest = draw.strengths(clips, augment.band_limit)
+        if k.numel():
+            noisy[k], target[k] = band_limit(noisy[k], highest), band_limit(target[k], highest)
         k, cutoff = draw.strengths(clips, augment.high_pass)
         if k.numel():
             noisy[k], target[k] = high_pass(noisy[k], cutoff), high_pass(target[k], cutoff)

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from rtdenoise.train.augment import Augmentations, Strength, move_formants, time_shift
-from rtdenoise.train.channel import clip_peaks, high_pass, low_pass, mu_law, transform_codec
+from rtdenoise.train.channel import (
+    band_limit,
+    clip_peaks,
+    high_pass,
+    low_pass,
+    mu_law,
+    transform_codec,
+)
 from rtdenoise.train.data import RATE_HZ, Corpus, DataError
 from rtdenoise.train.draw import Draw, at_snr, rms
 from rtdenoise.train.mix import MixConfig, Mixer
@@ -26,6 +33,7 @@ STRENGTHS = {
     "reverb": Strength(1.0, 0.3, 0.5),
     "clipping": Strength(1.0, 6.0, 6.0),
     "low_pass": Strength(1.0, 2000.0, 2000.0),
+    "band_limit": Strength(1.0, 4000.0, 4000.0),
     "high_pass": Strength(1.0, 300.0, 300.0),
     "phone": Strength(1.0, 3400.0, 3400.0),
     "codec": Strength(1.0, 10.0, 10.0),
@@ -114,6 +122,12 @@ class TestSwitches:
         muffled = self.with_one("low_pass", 1.0, corpus, only, 8)
         for before, after in zip(plain, muffled, strict=True):
             torch.testing.assert_close(after, low_pass(before, torch.full((8,), 2000.0)))
+
+    def test_band_limit_leaves_nothing_above_in_both(self, corpus: Corpus, only) -> None:
+        plain = self.plain(corpus, only, 8)
+        limited = self.with_one("band_limit", 1.0, corpus, only, 8)
+        for before, after in zip(plain, limited, strict=True):
+            torch.testing.assert_close(after, band_limit(before, torch.full((8,), 4000.0)))
 
     def test_time_shift_moves_the_speech_against_the_noise(self, corpus: Corpus, only) -> None:
         noisy, target = self.plain(corpus, only, 8)
@@ -285,6 +299,17 @@ class TestLowPass:
         before = noise(13, 1, 4000).repeat(2, 1)
         after = low_pass(before, torch.tensor([1500.0, 7000.0]))
         assert float(rms(after)[0]) < 0.6 * float(rms(after)[1])
+
+
+class TestBandLimit:
+    def test_all_below_stays_and_nothing_above(self) -> None:
+        before = noise(14, 2, RATE_HZ)
+        after = torch.fft.rfft(band_limit(before, torch.tensor([3000.0, 6000.0])))
+        # One second: the bins are whole Hertz.
+        for clip, highest in enumerate((3000, 6000)):
+            below = torch.fft.rfft(before)[clip, : highest + 1]
+            torch.testing.assert_close(after[clip, : highest + 1], below, atol=1e-3, rtol=0)
+            assert float(after[clip, highest + 1 :].abs().max()) < 1e-3
 
 
 class TestHighPass:
