@@ -106,7 +106,8 @@ def download(packages: Iterable[str], folder: Path) -> Path:
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("E:")]
         why = said[0].removeprefix("E:").strip() if said else f"exit code {done.returncode}"
-        raise VoicesError(f"apt-get cannot download: {why}; is there a network?")
+        hint = "is there a network, and has apt-get update been run?"
+        raise VoicesError(f"apt-get cannot download: {why}; {hint}")
     return debs
 
 
@@ -167,6 +168,7 @@ def utterance(path: Path) -> np.ndarray | None:
     if talk_db - pause_db < LEAST_RANGE_DB or np.mean(np.abs(whole) > 0.985) > 0.001:
         return None
     (talking,) = np.nonzero(level_db > talk_db - 25)
+    # Soft onsets and what dies away lie more than 25 dB below: 60 ms before, 120 ms after.
     first, last = max(0, talking[0] - 6), talking[-1] + 13
     said = whole[first * FRAME_SAMPLES : last * FRAME_SAMPLES]
     said *= min(10 ** ((TALK_DBFS - talk_db) / 20), PEAK / np.abs(said).max())

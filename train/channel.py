@@ -41,10 +41,7 @@ def low_pass(samples: Tensor, cutoff_hz: Tensor) -> Tensor:
     Shape:
         ``[clips, samples]`` and ``[clips]`` to ``[clips, samples]``.
     """
-    spectrum = torch.fft.rfft(samples)
-    frequency = torch.fft.rfftfreq(samples.shape[-1], 1 / RATE_HZ, device=samples.device)
-    gain = 1.0 / (1.0 + (frequency / cutoff_hz[:, None]) ** 8)
-    return torch.fft.irfft(spectrum * gain, n=samples.shape[-1])
+    return _weighted(samples, 1.0 / (1.0 + (_bins_hz(samples) / cutoff_hz[:, None]) ** 8))
 
 
 def band_limit(samples: Tensor, highest_hz: Tensor) -> Tensor:
@@ -53,9 +50,7 @@ def band_limit(samples: Tensor, highest_hz: Tensor) -> Tensor:
     Shape:
         ``[clips, samples]`` and ``[clips]`` to ``[clips, samples]``.
     """
-    spectrum = torch.fft.rfft(samples)
-    frequency = torch.fft.rfftfreq(samples.shape[-1], 1 / RATE_HZ, device=samples.device)
-    return torch.fft.irfft(spectrum * (frequency <= highest_hz[:, None]), n=samples.shape[-1])
+    return _weighted(samples, _bins_hz(samples) <= highest_hz[:, None])
 
 
 def high_pass(samples: Tensor, cutoff_hz: Tensor | float) -> Tensor:
@@ -65,10 +60,7 @@ def high_pass(samples: Tensor, cutoff_hz: Tensor | float) -> Tensor:
         ``[clips, samples]`` and ``[clips]`` to ``[clips, samples]``.
     """
     cutoff = torch.as_tensor(cutoff_hz, device=samples.device).reshape(-1, 1)
-    spectrum = torch.fft.rfft(samples)
-    frequency = torch.fft.rfftfreq(samples.shape[-1], 1 / RATE_HZ, device=samples.device)
-    gain = 1.0 / (1.0 + (cutoff / frequency.clamp(min=1.0)) ** 4)
-    return torch.fft.irfft(spectrum * gain, n=samples.shape[-1])
+    return _weighted(samples, 1.0 / (1.0 + (cutoff / _bins_hz(samples).clamp(min=1.0)) ** 4))
 
 
 def equalise(samples: Tensor, octaves_db: Tensor) -> Tensor:
@@ -79,13 +71,21 @@ def equalise(samples: Tensor, octaves_db: Tensor) -> Tensor:
     Shape:
         ``[clips, samples]`` and ``[clips, 8]`` to ``[clips, samples]``.
     """
-    spectrum = torch.fft.rfft(samples)
-    frequency = torch.fft.rfftfreq(samples.shape[-1], 1 / RATE_HZ, device=samples.device)
-    octave = torch.log2(frequency.clamp(min=LOWEST_BAND_HZ) / LOWEST_BAND_HZ)
+    octave = torch.log2(_bins_hz(samples).clamp(min=LOWEST_BAND_HZ) / LOWEST_BAND_HZ)
     centres = torch.arange(BANDS, device=samples.device)[:, None]
     share = (1.0 - (octave - centres).abs()).clamp(min=0.0)
     gain_db = octaves_db @ share.to(octaves_db.dtype)
-    return torch.fft.irfft(spectrum * 10 ** (gain_db / 20), n=samples.shape[-1])
+    return _weighted(samples, 10 ** (gain_db / 20))
+
+
+def _bins_hz(samples: Tensor) -> Tensor:
+    """Return the frequencies of the spectrum of whole clips."""
+    return torch.fft.rfftfreq(samples.shape[-1], 1 / RATE_HZ, device=samples.device)
+
+
+def _weighted(samples: Tensor, gain: Tensor) -> Tensor:
+    """Return clips whose spectrum is weighted by a gain for each of its frequencies."""
+    return torch.fft.irfft(torch.fft.rfft(samples) * gain, n=samples.shape[-1])
 
 
 def mu_law(samples: Tensor) -> Tensor:
