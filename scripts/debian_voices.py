@@ -49,6 +49,8 @@ SUFFIXES = (".ogg", ".wav")
 SPEECH_BAND_HZ = (100.0, 7000.0)
 """Where levels are measured: neither rumble nor hiss beyond the voice counts as either."""
 
+SPEECH_BAND = butter(4, SPEECH_BAND_HZ, "bandpass", fs=RATE_HZ, output="sos")
+
 LEAST_RANGE_DB = 38.0
 """An utterance whose pauses are not this far below its speech is too noisy a target."""
 
@@ -79,9 +81,10 @@ def main(
         raise VoicesError(f"{out} is not empty; give a new folder")
     with tempfile.TemporaryDirectory() as scratch:
         folder = packages or download(TALKERS, Path(scratch))
+        debs = {package: find_deb(package, folder) for package in TALKERS}
         seconds = {}
-        for package in TALKERS:
-            tree = unpack(package, folder, Path(scratch))
+        for package, deb in debs.items():
+            tree = unpack(deb, Path(scratch) / package)
             seconds |= collect(package, tree, out, set(without.split(",")))
             (licence,) = tree.glob("usr/share/doc/*/copyright")
             (out / "licences").mkdir(parents=True, exist_ok=True)
@@ -111,19 +114,28 @@ def download(packages: Iterable[str], folder: Path) -> Path:
     return debs
 
 
-def unpack(package: str, folder: Path, scratch: Path) -> Path:
-    """Extract ``package`` out of a folder of .deb files and return the tree.
+def find_deb(package: str, folder: Path) -> Path:
+    """Return the newest file of ``package`` in a folder.
 
     Raises:
-        VoicesError: it is not there, or is damaged.
+        VoicesError: there is none.
     """
     found = sorted(folder.glob(f"{package}_*.deb"))
     if not found:
         raise VoicesError(f"{folder}: no {package}_*.deb; download it with apt-get download")
-    tree = scratch / package
-    done = subprocess.run(["dpkg-deb", "-x", str(found[-1]), str(tree)], capture_output=True)
-    if done.returncode:
-        raise VoicesError(f"{found[-1]}: dpkg-deb cannot read it; download it again")
+    return found[-1]
+
+
+def unpack(deb: Path, tree: Path) -> Path:
+    """Extract a package into a new folder and return that.
+
+    Raises:
+        VoicesError: it is damaged, or there is no dpkg-deb.
+    """
+    if shutil.which("dpkg-deb") is None:
+        raise VoicesError("dpkg-deb is missing; install dpkg, which opens Debian's packages")
+    if subprocess.run(["dpkg-deb", "-x", deb, tree], capture_output=True).returncode:
+        raise VoicesError(f"{deb}: dpkg-deb cannot read it; download it again")
     return tree
 
 
@@ -161,8 +173,7 @@ def utterance(path: Path) -> np.ndarray | None:
     frames = whole.size // FRAME_SAMPLES
     if frames < 15:
         return None
-    band = butter(4, SPEECH_BAND_HZ, "bandpass", fs=RATE_HZ, output="sos")
-    heard = sosfiltfilt(band, whole)[: frames * FRAME_SAMPLES].reshape(frames, FRAME_SAMPLES)
+    heard = sosfiltfilt(SPEECH_BAND, whole)[: frames * FRAME_SAMPLES].reshape(frames, FRAME_SAMPLES)
     level_db = 10 * np.log10(np.square(heard).mean(1) + 1e-10)
     talk_db, pause_db = np.percentile(level_db, (85, 3))
     if talk_db - pause_db < LEAST_RANGE_DB or np.mean(np.abs(whole) > 0.985) > 0.001:

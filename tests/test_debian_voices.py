@@ -13,7 +13,15 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import debian_voices
-from debian_voices import RATE_HZ, VoicesError, collect, download, unpack, utterance
+from debian_voices import (
+    RATE_HZ,
+    VoicesError,
+    collect,
+    download,
+    find_deb,
+    unpack,
+    utterance,
+)
 
 HELD = {
     "festvox-ru": "usr/share/festival/voices/russian/msu_ru_nsh_clunits/wav/{}.wav",
@@ -130,7 +138,19 @@ class TestPackages:
 
     def test_a_missing_package_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(VoicesError, match="no kajongg_"):
-            unpack("kajongg", tmp_path, tmp_path)
+            find_deb("kajongg", tmp_path)
+
+    @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs Debian's dpkg-deb")
+    def test_a_damaged_package_is_named(self, tmp_path: Path) -> None:
+        deb = tmp_path / "kajongg_1.deb"
+        deb.write_bytes(b"half of a pack")
+        with pytest.raises(VoicesError, match="dpkg-deb cannot read it"):
+            unpack(deb, tmp_path / "tree")
+
+    def test_without_dpkg_one_line_says_so(self, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(VoicesError, match="dpkg-deb is missing"):
+            unpack(tmp_path / "kajongg_1.deb", tmp_path / "tree")
 
     def test_without_a_network_one_line_says_so(self, tmp_path: Path, monkeypatch) -> None:
         apt = tmp_path / "apt-get"
@@ -154,6 +174,12 @@ class TestMain:
         with pytest.raises(VoicesError, match="not empty"):
             debian_voices.main(tmp_path)
         assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+    def test_a_missing_package_is_found_out_before_anything_is_written(self, tmp_path) -> None:
+        (tmp_path / "festvox-ru_1.deb").write_bytes(b"")
+        with pytest.raises(VoicesError, match="no fillets-ng-data-nl_"):
+            debian_voices.main(tmp_path / "voices", packages=tmp_path)
+        assert not (tmp_path / "voices").exists()
 
     @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs Debian's dpkg-deb")
     def test_all_packages_end_in_one_folder(self, tmp_path: Path, capsys) -> None:

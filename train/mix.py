@@ -143,15 +143,15 @@ class Mixer:
             if k.numel():
                 noise[k] += at_snr(make(k.numel(), config.clip_samples, draw), heard[k], snr)
         noisy = heard + noise
-        k, cutoff = draw.strengths(clips, augment.low_pass)
-        if k.numel():
-            noisy[k], target[k] = low_pass(noisy[k], cutoff), low_pass(target[k], cutoff)
-        k, highest = draw.strengths(clips, augment.band_limit)
-        if k.numel():
-            noisy[k], target[k] = band_limit(noisy[k], highest), band_limit(target[k], highest)
-        k, cutoff = draw.strengths(clips, augment.high_pass)
-        if k.numel():
-            noisy[k], target[k] = high_pass(noisy[k], cutoff), high_pass(target[k], cutoff)
+        limits = (
+            (augment.low_pass, low_pass),
+            (augment.band_limit, band_limit),
+            (augment.high_pass, high_pass),
+        )
+        for strength, limit in limits:
+            k, edge = draw.strengths(clips, strength)
+            if k.numel():
+                noisy[k], target[k] = limit(noisy[k], edge), limit(target[k], edge)
         on_phone, cutoff = draw.strengths(clips, augment.phone)
         if on_phone.numel():
             for signal in (noisy, target):
