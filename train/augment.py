@@ -22,6 +22,7 @@ POSITIVE = (
     "formants",
     "noise_speed",
     "noise_reverb",
+    "noise_onset",
 )
 """Augmentations whose range must lie above zero."""
 
@@ -58,6 +59,8 @@ class Augmentations:
     """Noise in rooms of its own. Range: reverberation time in seconds (of simulated rooms)."""
     noise_swell: Strength = Strength(0.0, 0.0, 12.0)
     """Noise that comes and goes. Range: dB by which it may rise or fall."""
+    noise_onset: Strength = Strength(0.0, 0.01, 0.3)
+    """Noise that begins or ends within the clip. Range: seconds that this takes."""
     colour: Strength = Strength(0.5, 0.0, 10.0)
     """Speech and noise, each through an equaliser. Range: dB that a band may change by."""
     artificial_noise: Strength = Strength(0.25, 0.0, 30.0)

@@ -24,7 +24,7 @@ from rtdenoise.train.channel import (
 )
 from rtdenoise.train.data import RATE_HZ, Corpus, DataError, find_audio
 from rtdenoise.train.draw import Draw, at_snr, rms
-from rtdenoise.train.noises import artificial_noise, swell, tones
+from rtdenoise.train.noises import artificial_noise, begun_or_ended, swell, tones
 from rtdenoise.train.rooms import draw_room, impulse_response, reverberate
 
 BABBLE_TALKERS = (4, 8)
@@ -218,6 +218,9 @@ class Mixer:
         k, depth_db = draw.strengths(clips, augment.noise_swell)
         if k.numel():
             noise[k] = swell(noise[k], depth_db, draw)
+        k, fade_s = draw.strengths(clips, augment.noise_onset)
+        if k.numel():
+            noise[k] = begun_or_ended(noise[k], fade_s, draw)
         return noise
 
     def _longest(self, speed: Strength) -> int:

@@ -16,6 +16,9 @@ CLICK_S = 0.005
 GUST_S = 0.4
 """Time between the points through which the strength of a wind, or a swell, passes."""
 
+MOMENT = (0.15, 0.85)
+"""Earliest and latest moment at which a noise begins or ends, as a share of the clip."""
+
 TONES_HZ = (60.0, 3000.0)
 """Lowest and highest pitch of a tone."""
 
@@ -126,6 +129,20 @@ def swell(samples: Tensor, depth_db: Tensor, draw: Draw) -> Tensor:
         ``[clips, samples]`` and ``[clips]`` to ``[clips, samples]``.
     """
     return samples * 10 ** (depth_db[:, None] * _wandering(*samples.shape, draw) / 20)
+
+
+def begun_or_ended(samples: Tensor, fade_s: Tensor, draw: Draw) -> Tensor:
+    """Return clips that begin, or end, at a moment within them, fading for ``fade_s``.
+
+    Shape:
+        ``[clips, samples]`` and ``[clips]`` to ``[clips, samples]``.
+    """
+    clips, length = samples.shape
+    moment = draw.uniform(clips, *MOMENT)[:, None] * length
+    time = torch.arange(length, device=samples.device)
+    begun = ((time - moment) / (RATE_HZ * fade_s[:, None]) + 0.5).clamp(0, 1)
+    ends = draw.uniform(clips, 0, 1)[:, None] < 0.5
+    return samples * torch.where(ends, 1 - begun, begun)
 
 
 def _wandering(clips: int, samples: int, draw: Draw) -> Tensor:

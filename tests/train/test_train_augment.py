@@ -17,7 +17,16 @@ from rtdenoise.train.channel import (
 from rtdenoise.train.data import RATE_HZ, Corpus, DataError
 from rtdenoise.train.draw import Draw, at_snr, rms
 from rtdenoise.train.mix import MixConfig, Mixer
-from rtdenoise.train.noises import artificial_noise, clicks, hiss, hum, swell, tones, wind
+from rtdenoise.train.noises import (
+    artificial_noise,
+    begun_or_ended,
+    clicks,
+    hiss,
+    hum,
+    swell,
+    tones,
+    wind,
+)
 from rtdenoise.train.rooms import EARLY_S, reverberate
 
 CPU = torch.device("cpu")
@@ -27,6 +36,7 @@ STRENGTHS = {
     "noise_speed": Strength(1.0, 0.8, 0.8),
     "noise_reverb": Strength(1.0, 0.3, 0.5),
     "noise_swell": Strength(1.0, 6.0, 6.0),
+    "noise_onset": Strength(1.0, 0.1, 0.1),
     "tones": Strength(1.0, 0.0, 0.0),
     "colour": Strength(1.0, 10.0, 10.0),
     "artificial_noise": Strength(1.0, 12.0, 12.0),
@@ -234,6 +244,18 @@ class TestNoises:
         # From one end to the other in the 0.4 s between two points, at most.
         steepest = 2 * depth_db / (0.35 * RATE_HZ)
         assert float(level_db.diff().abs().max()) <= steepest + 1e-3
+
+    def test_noise_begins_or_ends_once_and_in_the_time_given(self) -> None:
+        flat = torch.ones(60, 2 * RATE_HZ)
+        level = begun_or_ended(flat, torch.linspace(0.01, 0.3, 60), Draw(21, CPU))
+        assert float(level.amin()) == 0
+        assert float(level.amax()) == 1
+        assert (level[:, 0] + level[:, -1] == 1).all()  # from silence to all of it, or back
+        assert 15 < int(level[:, 0].sum()) < 45
+        steps = level.diff() * (1 - 2 * level[:, :1])
+        assert float(steps.amin()) >= 0
+        fading_s = (steps > 0).sum(1) / RATE_HZ
+        torch.testing.assert_close(fading_s, torch.linspace(0.01, 0.3, 60), atol=1e-3, rtol=0)
 
 
 class TestReverb:
