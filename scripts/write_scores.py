@@ -79,7 +79,8 @@ def main(
         if card.exists():
             common = {"about": about, "clips": len(pairs)}
             common["noisy"] = rounded(means(found.scores[UNPROCESSED]))
-            write_card(card, common, entries)
+            is_scored = not entries.keys().isdisjoint(scored)
+            write_card(card, common if is_scored else read_common(card), entries)
     if peers is not None:
         rows += read_peers(peers)
     write_table(readme, rows, about)
@@ -120,6 +121,12 @@ def read_entry(card: Path, spec: str) -> dict[str, object]:
         return {}
     scores = json.loads(card.read_text(encoding="utf-8"))["scores"]
     return {k: v for k, v in scores.get(spec, scores).items() if k in ("mean", *COST)}
+
+
+def read_common(card: Path) -> dict[str, object]:
+    """Return what a card says of the pairs that its scores were measured on."""
+    scores = json.loads(card.read_text(encoding="utf-8"))["scores"]
+    return {k: v for k, v in scores.items() if k in ("about", "clips", "noisy")}
 
 
 def read_table(readme: Path) -> dict[str, dict[str, str]]:

@@ -73,6 +73,11 @@ class TestCards:
                 "rtf_by_hop": {"16000": 0.0235, "48000": 0.03},
             }
 
+    def test_what_they_were_measured_on_is_read_as_it_was_written(self, tmp_path: Path) -> None:
+        self.write(tmp_path, "toy", ["toy"])
+        common = write_scores.read_common(tmp_path / "card.json")
+        assert common == {"about": "some pairs", "clips": 3}
+
     def test_of_a_model_without_one_nothing_is_known(self, tmp_path: Path) -> None:
         assert write_scores.read_entry(tmp_path / "card.json", "wiener") == {}
 

@@ -1,15 +1,11 @@
 """Makes training batches: speech and noise mixed and augmented on the device."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
-from torchaudio.functional import resample
 
-from rtdenoise.pairs import read_audio
 from rtdenoise.train.augment import Augmentations, Strength, move_formants, played_in, time_shift
 from rtdenoise.train.channel import (
     BANDS,
@@ -22,10 +18,11 @@ from rtdenoise.train.channel import (
     mu_law,
     transform_codec,
 )
-from rtdenoise.train.data import RATE_HZ, Corpus, DataError, find_audio
+from rtdenoise.train.data import RATE_HZ, Corpus
 from rtdenoise.train.draw import Draw, at_snr, rms
 from rtdenoise.train.noises import artificial_noise, begun_or_ended, swell, tones
-from rtdenoise.train.rooms import draw_room, impulse_response, reverberate
+from rtdenoise.train.responses import responses
+from rtdenoise.train.rooms import reverberate
 
 BABBLE_TALKERS = (4, 8)
 """Fewest and most voices in babble: with fewer, one could be the talker one wants."""
@@ -68,38 +65,6 @@ class MixConfig:
     responses: str | None = None
 
 
-def simulate_responses(rooms: int, rt60_s: tuple[float, float], seed: int) -> Tensor:
-    """Return impulse responses of random rooms: float32 ``[rooms, taps]``."""
-    rng = np.random.default_rng(seed)
-    made = [impulse_response(draw_room(rng, rt60_s), RATE_HZ, rng) for _ in range(rooms)]
-    return _stack([torch.from_numpy(r) for r in made])
-
-
-def read_responses(folder: Path) -> Tensor:
-    """Return recorded impulse responses, each from its direct sound on, scaled to it.
-
-    Raises:
-        DataError: the folder holds no recordings.
-        RtdenoiseError: one of them cannot be read as audio.
-
-    Shape:
-        float32 ``[files, taps]``.
-    """
-    read = []
-    for path in find_audio(folder):
-        audio, rate = read_audio(path)
-        response = resample(torch.from_numpy(audio[:, 0].copy()), rate, RATE_HZ)
-        direct = int(response.abs().argmax()) if response.numel() else 0
-        if response.numel() == 0 or response[direct] == 0:
-            raise DataError(f"{path}: holds no impulse response; remove it")
-        read.append(response[direct : direct + RATE_HZ] / response[direct])
-    return _stack(read)
-
-
-def _stack(responses: list[Tensor]) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(responses, batch_first=True)
-
-
 class Mixer:
     """Draws batches of noisy clips and what they should become.
 
@@ -114,17 +79,9 @@ class Mixer:
         self._config = config
         self._seed = seed
         self._device = corpus.speech.samples.device
-        self._responses = self._rooms(config.augmentations.reverb, seed)
-        self._noise_responses = self._rooms(config.augmentations.noise_reverb, seed + 1)
-
-    def _rooms(self, reverb: Strength, seed: int) -> Tensor:
-        """Return the impulse responses that a reverb may take, none where it is off."""
-        if reverb.probability == 0:
-            return torch.empty(0, 0, device=self._device)
-        if folder := self._config.responses:
-            return read_responses(Path(folder)).to(self._device)
-        span = (reverb.low, reverb.high)
-        return simulate_responses(self._config.rooms, span, seed).to(self._device)
+        augment, source = config.augmentations, (config.responses, config.rooms)
+        self._responses = responses(augment.reverb, *source, seed).to(self._device)
+        self._noise_responses = responses(augment.noise_reverb, *source, seed + 1).to(self._device)
 
     def batch(self, number: int, clips: int) -> tuple[Tensor, Tensor]:
         """Return batch ``number``: noisy and target, float32 ``[clips, clip_samples]``."""

@@ -11,7 +11,8 @@ from rtdenoise.errors import RtdenoiseError
 from rtdenoise.train.augment import Augmentations, Strength
 from rtdenoise.train.data import RATE_HZ, Corpus, Sources, load_corpus
 from rtdenoise.train.draw import rms
-from rtdenoise.train.mix import MixConfig, Mixer, read_responses
+from rtdenoise.train.mix import MixConfig, Mixer
+from rtdenoise.train.responses import read_responses
 
 Only = Callable[..., MixConfig]
 
