@@ -30,6 +30,10 @@ EARLY_S = 0.05
 
 FIRST_REFLECTION_S = 0.002
 TALKER_SNR_DB = 5.0
+
+BEFORE_DB = 20.0
+"""By how much noise is lower before it sets in."""
+
 SEED = 1
 
 
@@ -161,6 +165,12 @@ def _second_talker(pair: PairAudio, other: PairAudio) -> PairAudio:
     return replace(pair, noisy=pair.noisy + np.float32(gain) * voice)
 
 
+def _sudden_noise(pair: PairAudio, _: PairAudio) -> PairAudio:
+    noise = pair.noisy - pair.reference
+    noise[: noise.size // 2] *= np.float32(10 ** (-BEFORE_DB / 20))
+    return replace(pair, noisy=pair.reference + noise)
+
+
 def _clean_alone(pair: PairAudio, _: PairAudio) -> PairAudio:
     return replace(pair, noisy=pair.reference)
 
@@ -181,6 +191,9 @@ CONDITIONS: dict[str, Condition] = {
     "48kHz": _at_rate(48_000),
     "second-talker": Condition(
         f"another talker in the noise, {TALKER_SNR_DB:g} dB below", _second_talker
+    ),
+    "sudden-noise": Condition(
+        f"noise {BEFORE_DB:g} dB lower until the middle of the clip", _sudden_noise
     ),
     "clean": Condition("clean speech alone", _clean_alone),
     "noise": Condition("noise alone", _noise_alone, silent=True),

@@ -142,6 +142,16 @@ def test_second_talker_is_5_db_below(other_rate, seconds):
     assert gain_db(one.clean, made.noisy - one.noisy) == pytest.approx(5, abs=0.01)
 
 
+def test_sudden_noise_is_20_db_lower_in_the_first_half_only():
+    one = pair()
+    made = CONDITIONS["sudden-noise"].apply(one, pair(2))
+    before, after = one.noisy - one.clean, made.noisy - made.clean
+    half = before.size // 2
+    np.testing.assert_array_equal(made.clean, one.clean)
+    np.testing.assert_allclose(after[:half], 0.1 * before[:half], atol=1e-7)
+    np.testing.assert_allclose(after[half:], before[half:], atol=1e-7)
+
+
 def test_each_part_alone():
     one = pair()
     clean = CONDITIONS["clean"].apply(one, pair(2))
