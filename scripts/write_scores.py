@@ -63,6 +63,8 @@ def main(
     by_system = intervals(found)
     cells = {spec: score_cells(spec, by_system[spec]) for spec in scored}
     rows = [cells[UNPROCESSED] | cost_cells([])]
+    noisy_means = rounded(means(found.scores[UNPROCESSED]))
+    common = {"about": about, "clips": len(pairs), "noisy": noisy_means}
     for name, asked in specs.items():
         card = ROOT / "models" / name / "card.json"
         entries = {}
@@ -77,8 +79,6 @@ def main(
             rows.append(row)
             entries[spec] = entry
         if card.exists():
-            common = {"about": about, "clips": len(pairs)}
-            common["noisy"] = rounded(means(found.scores[UNPROCESSED]))
             is_scored = not entries.keys().isdisjoint(scored)
             write_card(card, common if is_scored else read_common(card), entries)
     if peers is not None:

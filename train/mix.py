@@ -172,12 +172,13 @@ class Mixer:
         k = draw.chosen(clips, augment.noise_reverb.probability)
         if k.numel():
             noise[k], _ = reverberate(noise[k], self._drawn(self._noise_responses, k, draw))
-        k, depth_db = draw.strengths(clips, augment.noise_swell)
-        if k.numel():
-            noise[k] = swell(noise[k], depth_db, draw)
-        k, fade_s = draw.strengths(clips, augment.noise_onset)
-        if k.numel():
-            noise[k] = begun_or_ended(noise[k], fade_s, draw)
+        for strength, change in (
+            (augment.noise_swell, swell),
+            (augment.noise_onset, begun_or_ended),
+        ):
+            k, by = draw.strengths(clips, strength)
+            if k.numel():
+                noise[k] = change(noise[k], by, draw)
         return noise
 
     def _longest(self, speed: Strength) -> int:

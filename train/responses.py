@@ -65,5 +65,5 @@ def read_responses(folder: Path) -> Tensor:
     return _stack(read)
 
 
-def _stack(responses: list[Tensor]) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(responses, batch_first=True)
+def _stack(made: list[Tensor]) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(made, batch_first=True)
