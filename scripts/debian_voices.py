@@ -10,11 +10,7 @@ folder of FLAC files of up to 100 s; the packages' licences lie beside them.
 """
 
 import re
-import shutil
-import subprocess
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +18,7 @@ from typing import Annotated
 import numpy as np
 import soundfile
 import typer
+from debian_packages import unpacked
 from scipy.signal import butter, sosfiltfilt
 
 from rtdenoise.cli import run
@@ -63,10 +60,6 @@ LEAST_S, FILE_S, TALKER_S = 8.0, 100.0, 900.0
 GAP = np.zeros(RATE_HZ // 4, np.float32)
 
 
-class VoicesError(RtdenoiseError):
-    """The packages cannot be fetched, or the folder cannot be used."""
-
-
 def main(
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     without: Annotated[
@@ -77,66 +70,10 @@ def main(
     ] = None,
 ) -> None:
     """Download, choose, and write."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise VoicesError(f"{out} is not empty; give a new folder")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = packages or download(TALKERS, Path(scratch))
-        debs = {package: find_deb(package, folder) for package in TALKERS}
-        seconds = {}
-        for package, deb in debs.items():
-            tree = unpack(deb, Path(scratch) / package)
-            seconds |= collect(package, tree, out, set(without.split(",")))
-            (licence,) = tree.glob("usr/share/doc/*/copyright")
-            (out / "licences").mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(licence, out / "licences" / f"{package}.txt")
-            shutil.rmtree(tree)
+    seconds = {}
+    for package, tree in unpacked(TALKERS, out, packages):
+        seconds |= collect(package, tree, out, set(without.split(",")))
     print(f"{out}: {sum(seconds.values()) / 3600:.1f} h of {len(seconds)} talkers")
-
-
-def download(packages: Iterable[str], folder: Path) -> Path:
-    """Fetch packages with apt and return the folder that they are in.
-
-    Raises:
-        VoicesError: there is no apt, or it cannot fetch one of them.
-    """
-    if shutil.which("apt-get") is None:
-        raise VoicesError("apt-get is missing; this needs Debian or Ubuntu, or --packages DIR")
-    debs = folder / "packages"
-    debs.mkdir()
-    done = subprocess.run(
-        ["apt-get", "download", *packages], cwd=debs, capture_output=True, text=True
-    )
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("E:")]
-        why = said[0].removeprefix("E:").strip() if said else f"exit code {done.returncode}"
-        hint = "is there a network, and has apt-get update been run?"
-        raise VoicesError(f"apt-get cannot download: {why}; {hint}")
-    return debs
-
-
-def find_deb(package: str, folder: Path) -> Path:
-    """Return the newest file of ``package`` in a folder.
-
-    Raises:
-        VoicesError: there is none.
-    """
-    found = sorted(folder.glob(f"{package}_*.deb"))
-    if not found:
-        raise VoicesError(f"{folder}: no {package}_*.deb; download it with apt-get download")
-    return found[-1]
-
-
-def unpack(deb: Path, tree: Path) -> Path:
-    """Extract a package into a new folder and return that.
-
-    Raises:
-        VoicesError: it is damaged, or there is no dpkg-deb.
-    """
-    if shutil.which("dpkg-deb") is None:
-        raise VoicesError("dpkg-deb is missing; install dpkg, which opens Debian's packages")
-    if subprocess.run(["dpkg-deb", "-x", deb, tree], capture_output=True).returncode:
-        raise VoicesError(f"{deb}: dpkg-deb cannot read it; download it again")
-    return tree
 
 
 def collect(package: str, tree: Path, out: Path, without: set[str]) -> dict[str, float]:
