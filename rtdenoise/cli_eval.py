@@ -42,7 +42,7 @@ def evaluate(
         typer.Option(help="What was said: lines NAME<tab>words, or a folder of NAME.txt."),
     ] = None,
     stress: Annotated[
-        bool, typer.Option("--stress", help="Score under thirteen harder conditions as well.")
+        bool, typer.Option("--stress", help="Score under harder conditions as well.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for scores as JSON, CSV and Markdown.")

@@ -50,6 +50,15 @@ class PairAudio:
             raise ValueError("this recording has no clean reference")
         return self.clean
 
+    @property
+    def noise(self) -> FloatArray:
+        """What is in ``noisy`` besides the reference: a new array.
+
+        Raises:
+            ValueError: there is no reference.
+        """
+        return self.noisy - self.reference
+
 
 def find_pairs(noisy: Path, clean: Path | None) -> list[Pair]:
     """Return the recordings of ``noisy`` with their namesakes in ``clean``, sorted.

@@ -138,7 +138,7 @@ def _reverberant(rt60_s: float) -> Condition:
     def change(pair: PairAudio, _: PairAudio) -> PairAudio:
         response = room_response(rt60_s, pair.rate)
         early = response[: round(EARLY_S * pair.rate)]
-        noise = pair.noisy - pair.reference
+        noise = pair.noise
 
         def heard(taps: FloatArray) -> FloatArray:
             return np.asarray(fftconvolve(pair.reference, taps)[: noise.size], np.float32)
@@ -166,7 +166,7 @@ def _second_talker(pair: PairAudio, other: PairAudio) -> PairAudio:
 
 
 def _sudden_noise(pair: PairAudio, _: PairAudio) -> PairAudio:
-    noise = pair.noisy - pair.reference
+    noise = pair.noise
     noise[: noise.size // 2] *= np.float32(10 ** (-BEFORE_DB / 20))
     return replace(pair, noisy=pair.reference + noise)
 
@@ -176,7 +176,7 @@ def _clean_alone(pair: PairAudio, _: PairAudio) -> PairAudio:
 
 
 def _noise_alone(pair: PairAudio, _: PairAudio) -> PairAudio:
-    return replace(pair, noisy=pair.noisy - pair.reference, clean=np.zeros_like(pair.reference))
+    return replace(pair, noisy=pair.noise, clean=np.zeros_like(pair.reference))
 
 
 CONDITIONS: dict[str, Condition] = {
