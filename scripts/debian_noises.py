@@ -10,21 +10,15 @@ Debian or Ubuntu, as any user) and not installed. Each becomes a folder of FLAC 
 """
 
 import re
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import soundfile
 import typer
-from debian_packages import unpacked
+from debian_packages import RATE_HZ, recording, shuffled, unpacked, write_pieces
 
 from rtdenoise.cli import run
-from rtdenoise.errors import RtdenoiseError
-from rtdenoise.pairs import read_audio, resampled
-
-RATE_HZ = 16_000
 
 NOISES = {
     "7kaa-data": r"/(rain|thunder|wind|fire|quake)\.",
@@ -63,8 +57,8 @@ NOISES = {
 SUFFIXES = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 
 LEAST_RATE_HZ = 11_025
-LEAST_S, MOST_S, FILE_S = 0.03, 100.0, 100.0
-"""Least and most of a sound, length of a file."""
+LEAST_S, MOST_S = 0.03, 100.0
+"""Least and most of a sound."""
 
 PEAK, MOST_GAIN_DB = 0.5, 30.0
 SILENCE_DB = -44.0
@@ -101,7 +95,7 @@ def collect(package: str, tree: Path, out: Path) -> float:
     ]
     with ProcessPoolExecutor() as pool:
         sounds = [s for s in pool.map(sound, paths, chunksize=8) if s is not None]
-    return write(sounds, out / package)
+    return write_pieces(np.concatenate(shuffled(sounds)), out / package) if sounds else 0.0
 
 
 def sound(path: Path) -> np.ndarray | None:
@@ -110,13 +104,9 @@ def sound(path: Path) -> np.ndarray | None:
     Shape:
         float32 ``[samples]`` at 16 kHz.
     """
-    try:
-        channels, rate = read_audio(path)
-    except RtdenoiseError:
+    whole = recording(path, LEAST_RATE_HZ)
+    if whole is None:
         return None
-    if rate < LEAST_RATE_HZ or not channels.size:
-        return None
-    whole = resampled(channels.mean(1), rate, RATE_HZ)
     whole -= whole.mean()
     peak = np.abs(whole).max()
     (heard,) = np.nonzero(np.abs(whole) > peak * 10 ** (SILENCE_DB / 20))
@@ -147,21 +137,6 @@ def _repeated(samples: np.ndarray) -> np.ndarray:
     for k in range(times):
         looped[k * step : k * step + samples.size] += shaped
     return looped
-
-
-def write(sounds: Iterable[np.ndarray], folder: Path) -> float:
-    """Write a package's noises one after another and return their seconds."""
-    parts = list(sounds)
-    if not parts:
-        return 0.0
-    folder.mkdir(parents=True)
-    # They come sorted by name: shuffled, neighbours are no longer alike.
-    order = np.random.default_rng(len(parts)).permutation(len(parts))
-    whole = np.concatenate([parts[k] for k in order])
-    for k, start in enumerate(range(0, whole.size, round(FILE_S * RATE_HZ))):
-        piece = whole[start : start + round(FILE_S * RATE_HZ)]
-        soundfile.write(folder / f"{k:02d}.flac", piece, RATE_HZ)
-    return whole.size / RATE_HZ
 
 
 if __name__ == "__main__":

@@ -6,7 +6,17 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+import soundfile
+
 from rtdenoise.errors import RtdenoiseError
+from rtdenoise.pairs import read_audio, resampled
+
+RATE_HZ = 16_000
+"""Rate at which recordings are kept."""
+
+FILE_S = 100.0
+"""Longest file that is written."""
 
 
 class PackagesError(RtdenoiseError):
@@ -84,3 +94,37 @@ def unpack(deb: Path, tree: Path) -> Path:
     if subprocess.run(["dpkg-deb", "-x", deb, tree], capture_output=True).returncode:
         raise PackagesError(f"{deb}: dpkg-deb cannot read it; download it again")
     return tree
+
+
+def recording(path: Path, least_rate_hz: int) -> np.ndarray | None:
+    """Return what a file holds, or None where it is no audio, narrow or empty.
+
+    Args:
+        path: of the file.
+        least_rate_hz: lower rates count as narrow.
+
+    Shape:
+        float32 ``[samples]`` at 16 kHz.
+    """
+    try:
+        channels, rate = read_audio(path)
+    except RtdenoiseError:
+        return None
+    if rate < least_rate_hz or not channels.size:
+        return None
+    return resampled(channels.mean(1), rate, RATE_HZ)
+
+
+def shuffled(parts: list[np.ndarray]) -> list[np.ndarray]:
+    """Return parts that come sorted by name in an order where neighbours are not alike."""
+    order = np.random.default_rng(len(parts)).permutation(len(parts))
+    return [parts[k] for k in order]
+
+
+def write_pieces(samples: np.ndarray, folder: Path) -> float:
+    """Write a signal into a new folder as files of up to 100 s, and return its seconds."""
+    folder.mkdir(parents=True)
+    longest = round(FILE_S * RATE_HZ)
+    for k, start in enumerate(range(0, samples.size, longest)):
+        soundfile.write(folder / f"{k:02d}.flac", samples[start : start + longest], RATE_HZ)
+    return samples.size / RATE_HZ

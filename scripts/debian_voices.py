@@ -16,16 +16,12 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import soundfile
 import typer
-from debian_packages import unpacked
+from debian_packages import RATE_HZ, recording, shuffled, unpacked, write_pieces
 from scipy.signal import butter, sosfiltfilt
 
 from rtdenoise.cli import run
-from rtdenoise.errors import RtdenoiseError
-from rtdenoise.pairs import read_audio, resampled
 
-RATE_HZ = 16_000
 FRAME_SAMPLES = 160
 
 TALKERS = {
@@ -54,8 +50,8 @@ LEAST_RANGE_DB = 38.0
 TALK_DBFS = -22.0
 PEAK = 0.95
 
-LEAST_S, FILE_S, TALKER_S = 8.0, 100.0, 900.0
-"""Least of a talker, length of a file, most of a talker."""
+LEAST_S, TALKER_S = 8.0, 900.0
+"""Least and most of a talker."""
 
 GAP = np.zeros(RATE_HZ // 4, np.float32)
 
@@ -100,15 +96,8 @@ def utterance(path: Path) -> np.ndarray | None:
     Shape:
         float32 ``[samples]`` at 16 kHz.
     """
-    try:
-        channels, rate = read_audio(path)
-    except RtdenoiseError:
-        return None
-    if rate < RATE_HZ:
-        return None
-    whole = resampled(channels.mean(1), rate, RATE_HZ)
-    frames = whole.size // FRAME_SAMPLES
-    if frames < 15:
+    whole = recording(path, RATE_HZ)
+    if whole is None or (frames := whole.size // FRAME_SAMPLES) < 15:
         return None
     heard = sosfiltfilt(SPEECH_BAND, whole)[: frames * FRAME_SAMPLES].reshape(frames, FRAME_SAMPLES)
     level_db = 10 * np.log10(np.square(heard).mean(1) + 1e-10)
@@ -127,15 +116,8 @@ def utterance(path: Path) -> np.ndarray | None:
 
 def write(said: list[np.ndarray], folder: Path) -> float:
     """Write a talker's utterances, a quarter of a second apart, and return their seconds."""
-    folder.mkdir(parents=True)
-    # They come sorted by name: shuffled, neighbours are no longer alike.
-    order = np.random.default_rng(len(said)).permutation(len(said))
-    spaced = np.concatenate([part for k in order for part in (said[k], GAP)])
-    spaced = spaced[: round(TALKER_S * RATE_HZ)]
-    for k, start in enumerate(range(0, spaced.size, round(FILE_S * RATE_HZ))):
-        piece = spaced[start : start + round(FILE_S * RATE_HZ)]
-        soundfile.write(folder / f"{k:02d}.flac", piece, RATE_HZ)
-    return spaced.size / RATE_HZ
+    spaced = np.concatenate([part for one in shuffled(said) for part in (one, GAP)])
+    return write_pieces(spaced[: round(TALKER_S * RATE_HZ)], folder)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from debs import build_debs
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import debian_noises
+import debian_packages
 from debian_noises import LOOP_S, NOISES, PEAK, RATE_HZ, collect, sound
 
 
@@ -72,7 +73,7 @@ def test_only_what_the_pattern_names_is_taken(tmp_path: Path) -> None:
 
 
 def test_files_have_a_longest(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(debian_noises, "FILE_S", 8.0)
+    monkeypatch.setattr(debian_packages, "FILE_S", 8.0)
     for k in range(4):
         rustle(tmp_path / f"tree/rain.{k}.wav", 5, seed=k)
     seconds = collect("7kaa-data", tmp_path / "tree", tmp_path / "out")

@@ -12,6 +12,7 @@ from debs import build_debs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
+import debian_packages
 import debian_voices
 from debian_voices import RATE_HZ, collect, utterance
 
@@ -104,7 +105,7 @@ class TestCollect:
         assert seconds.keys() == {"klettres-data_uk"}
 
     def test_files_and_talkers_have_a_longest(self, tmp_path: Path, monkeypatch) -> None:
-        monkeypatch.setattr(debian_voices, "FILE_S", 4.0)
+        monkeypatch.setattr(debian_packages, "FILE_S", 4.0)
         monkeypatch.setattr(debian_voices, "TALKER_S", 10.0)
         self.spoken(tmp_path / "tree", {"uk": 12})
         seconds = collect("klettres-data", tmp_path / "tree", tmp_path / "out", set())
