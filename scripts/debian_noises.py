@@ -3,7 +3,7 @@
     python scripts/debian_noises.py noises/
     rtdenoise train dualpath --preset base --speech speech/ --noise noises/ --run runs/mine
 
-Games and desktop programs hold three quarters of an hour of engines, vehicles, machines, crowds,
+Games and desktop programs hold forty minutes of engines, vehicles, machines, crowds,
 weather, animals, keyboards, doors and impacts. The packages are downloaded with apt (0.5 GB, on
 Debian or Ubuntu, as any user) and not installed. Each becomes a folder of FLAC files of up to
 100 s; the packages' licences lie beside them. Sounds to be played over and over are.
@@ -64,8 +64,9 @@ PEAK, MOST_GAIN_DB = 0.5, 30.0
 SILENCE_DB = -44.0
 """What lies so far below a sound's peak at its ends is cut off."""
 
-LOOP_DB, LOOP_S = -12.0, 4.0
-"""A shorter sound whose ends are no more than this below its level is repeated for so long."""
+LOOP_DB, LEAST_LOOP_S, LOOP_S = -12.0, 0.3, 4.0
+"""A shorter sound whose ends are no more than this below its level is repeated for so long, unless
+it is a click."""
 
 EDGE = RATE_HZ // 100
 
@@ -114,7 +115,8 @@ def sound(path: Path) -> np.ndarray | None:
         return None
     cut = whole[heard[0] : heard[-1] + 1][: round(MOST_S * RATE_HZ)]
     cut = cut * min(PEAK / peak, 10 ** (MOST_GAIN_DB / 20))
-    return _repeated(cut) if cut.size < LOOP_S * RATE_HZ and _is_loop(cut) else cut
+    is_short = LEAST_LOOP_S <= cut.size / RATE_HZ < LOOP_S
+    return _repeated(cut) if is_short and _is_loop(cut) else cut
 
 
 def _is_loop(samples: np.ndarray) -> bool:

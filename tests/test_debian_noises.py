@@ -44,9 +44,11 @@ class TestSound:
         level = np.sqrt(np.mean(frames**2, axis=1))
         assert level.min() > 0.4 * np.median(level)
 
-    def test_what_dies_away_is_heard_once(self, tmp_path: Path) -> None:
+    def test_what_dies_away_and_a_click_are_heard_once(self, tmp_path: Path) -> None:
         rustle(tmp_path / "a.wav", 1, decay_s=0.1)
+        rustle(tmp_path / "b.wav", 0.1)
         assert sound(tmp_path / "a.wav").size < RATE_HZ
+        assert sound(tmp_path / "b.wav").size == pytest.approx(0.1 * RATE_HZ, abs=20)
 
     def test_a_faint_one_is_not_made_much_louder(self, tmp_path: Path) -> None:
         rustle(tmp_path / "a.wav", 6, gain=0.002)
