@@ -6,7 +6,7 @@
 Games and desktop programs hold forty minutes of engines, vehicles, machines, crowds,
 weather, animals, keyboards, doors and impacts. The packages are downloaded with apt (0.5 GB, on
 Debian or Ubuntu, as any user) and not installed. Each becomes a folder of FLAC files of up to
-100 s; the packages' licences lie beside them. Sounds to be played over and over are.
+100 s; the packages' licences lie beside them. Short loops are repeated.
 """
 
 import re
