@@ -68,7 +68,9 @@ LOOP_DB, LEAST_LOOP_S, LOOP_S = -12.0, 0.3, 4.0
 """A shorter sound whose ends are no more than this below its level is repeated for so long, unless
 it is a click."""
 
-EDGE = RATE_HZ // 100
+FADE_SAMPLES = RATE_HZ // 100
+END_SAMPLES = RATE_HZ // 20
+"""By which the level of an end is judged."""
 
 
 def main(
@@ -122,13 +124,13 @@ def sound(path: Path) -> np.ndarray | None:
 def _is_loop(samples: np.ndarray) -> bool:
     """Tell whether a sound neither sets in nor dies away."""
     level = np.sqrt(np.mean(samples**2)) * 10 ** (LOOP_DB / 20)
-    ends = (samples[: 5 * EDGE], samples[-5 * EDGE :])
+    ends = (samples[:END_SAMPLES], samples[-END_SAMPLES:])
     return all(np.sqrt(np.mean(end**2)) > level for end in ends)
 
 
 def _repeated(samples: np.ndarray) -> np.ndarray:
     """Return a sound again and again, each time fading into the next."""
-    fade = min(EDGE, samples.size // 4)
+    fade = min(FADE_SAMPLES, samples.size // 4)
     ramp = np.linspace(0, 1, fade, dtype=np.float32)
     step = samples.size - fade
     times = int(np.ceil(LOOP_S * RATE_HZ / step))
