@@ -116,6 +116,10 @@ class PulseServer:
             monitor = f"--device={sink}.monitor"
             self._help("parecord", monitor, "--latency-msec=10", "--raw", "/dev/null")
 
+    def is_running(self):
+        """Whether the server was started and has not gone since."""
+        return self._server is not None and self._server.poll() is None
+
     def kill(self):
         """End the server without warning."""
         if self._server is not None:

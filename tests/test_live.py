@@ -36,6 +36,10 @@ sys.argv[0] = "rtdenoise"
 cli.main()
 """
 
+in_real_time = pytest.mark.flaky(reruns=2)
+"""Marks what a machine that is kept from its work for a second or two may spoil, though nothing
+is wrong: such a test has two more tries. What is wrong fails in all of them."""
+
 
 class Live:
     """A live run in a process of its own, whose JSON lines are read as they come."""
@@ -148,6 +152,7 @@ def likeness_db(played, wanted):
     return float(np.median(scores))
 
 
+@in_real_time
 @pytest.mark.parametrize(
     ("model", "in_rate", "options"),
     [
@@ -169,7 +174,7 @@ def test_what_is_played_is_the_offline_result(
         assert (code, errors) == (0, "")
         np.testing.assert_allclose(played[:, 0], played[:, 1], atol=1e-6)
         wanted = offline(raw, model)
-        assert likeness_db(played[:, 0], wanted) > 20
+        assert likeness_db(played[:, 0], wanted) > 20, last
         # The other recording is what the model made of what was heard, sample by sample.
         made = soundfile.read(clean, dtype="float32", always_2d=True)[0]
         np.testing.assert_allclose(made[:, 0], wanted, atol=1e-3)
@@ -182,6 +187,7 @@ def test_what_is_played_is_the_offline_result(
         assert last["output_db"] < 0
 
 
+@in_real_time
 def test_devices_of_their_own_rates_and_no_model_change_nothing(pulse, tmp_path: Path) -> None:
     with Live(pulse, "--model", "wiener", "--mix", 0) as live:
         live.wait_for(is_running)
@@ -191,6 +197,7 @@ def test_devices_of_their_own_rates_and_no_model_change_nothing(pulse, tmp_path:
         assert likeness_db(played[:, 0], noisy()) > 20
 
 
+@in_real_time
 def test_a_stalled_worker_recovers_within_five_seconds(pulse) -> None:
     command = [sys.executable, "-c", STALL, "live"]
     with Live(pulse, "--model", "wiener", "--rate", RATE, command=command) as live:
@@ -209,6 +216,7 @@ def test_a_stalled_worker_recovers_within_five_seconds(pulse) -> None:
         assert last["stalls"] >= 1
 
 
+@in_real_time
 def test_a_server_that_dies_is_waited_for(pulse, tmp_path: Path) -> None:
     record = [tmp_path / "raw.wav", tmp_path / "clean.wav"]
     with Live(pulse, "--model", "wiener", "--rate", RATE, "--record", *record) as live:
@@ -227,6 +235,7 @@ def test_a_server_that_dies_is_waited_for(pulse, tmp_path: Path) -> None:
         assert likeness_db(played[:, 0], offline(record[0], "wiener")) > 20
 
 
+@in_real_time
 def test_other_programs_hear_the_virtual_microphone(pulse, tmp_path: Path) -> None:
     record = [tmp_path / "raw.wav", tmp_path / "clean.wav"]
     with Live(
@@ -327,6 +336,7 @@ def test_devices_lists_them(pulse) -> None:
     assert all(name in done.stdout for name in ("feed", "speakers", "default in", "ALSA"))
 
 
+@in_real_time
 def test_the_round_trip_is_the_devices_and_the_live_path(pulse) -> None:
     options = ["bench", "latency", "--loopback", "loop", "loop", "--model", "wiener"]
     command = [*COMMAND[:-1], *options, "--seconds", "4"]
