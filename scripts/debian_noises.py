@@ -83,7 +83,10 @@ def main(
     seconds = {
         package: collect(package, tree, out) for package, tree in unpacked(NOISES, out, packages)
     }
-    print(f"{out}: {sum(seconds.values()) / 60:.0f} min from {len(seconds)} packages")
+    heard = [package for package in seconds if seconds[package]]
+    print(f"{out}: {sum(seconds.values()) / 60:.0f} min from {len(heard)} packages")
+    if without := sorted(seconds.keys() - heard):
+        print(f"Nothing was found in {', '.join(without)}: have their files other names now?")
 
 
 def collect(package: str, tree: Path, out: Path) -> float:

@@ -86,13 +86,16 @@ def test_files_have_a_longest(tmp_path: Path, monkeypatch) -> None:
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs Debian's dpkg-deb")
 def test_all_packages_end_in_one_folder(tmp_path: Path, capsys, monkeypatch) -> None:
-    names = ["7kaa-data", "etw-data"]
+    names = ["7kaa-data", "etw-data", "scratch"]
     monkeypatch.setattr(debian_noises, "NOISES", {name: NOISES[name] for name in names})
     rustle(tmp_path / "trees/7kaa-data/usr/share/rain.ogg", 5)
     rustle(tmp_path / "trees/etw-data/usr/share/crowd1.wav", 7)
+    rustle(tmp_path / "trees/scratch/usr/share/renamed.wav", 5)
     debian_noises.main(tmp_path / "noises", build_debs(tmp_path / "trees", tmp_path / "debs"))
-    assert "from 2 packages" in capsys.readouterr().out
-    assert {p.name for p in (tmp_path / "noises").iterdir()} == {*names, "licences"}
+    told, warned = capsys.readouterr().out.splitlines()
+    assert "from 2 packages" in told
+    assert "scratch" in warned and "7kaa-data" not in warned
+    assert {p.name for p in (tmp_path / "noises").iterdir()} == {*names[:2], "licences"}
 
 
 def test_patterns_are_lower_case() -> None:
