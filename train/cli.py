@@ -104,6 +104,16 @@ def train(
         int | None,
         typer.Option(help="dualpath: 200 Hz bands that make one of the blocks' bands.", min=1),
     ] = None,
+    low: Annotated[
+        int | None,
+        typer.Option(help="dualpath: units of a recurrence over all bins below 1 kHz.", min=0),
+    ] = None,
+    attentions: Annotated[
+        int | None,
+        typer.Option(
+            help="dualpath: blocks with attention, the first ones; all by default.", min=1
+        ),
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="resunet: resnet18, resnet34, resnet50, resnet101, ...")
     ] = None,
@@ -168,6 +178,10 @@ def train(
     start_from: Annotated[
         Path | None, typer.Option(help="Checkpoint whose weights to begin with.")
     ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(help="Part of the network that learns, such as low; all else stays."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="float32 or bfloat16 (mixed).")] = "float32",
@@ -192,6 +206,8 @@ def train(
         "blocks": blocks,
         "heads": heads,
         "merge": merge,
+        "low": low,
+        "attentions": attentions,
         "encoder": encoder,
         "encoder_depth": encoder_depth,
         "emit_frames": emit_frames,
@@ -238,6 +254,7 @@ def train(
         precision=precision,
         compile=compile,
         start_from=str(start_from) if start_from else None,
+        only=only,
         seed=seed,
         check_steps=check_steps,
         valid_clips=valid_clips,

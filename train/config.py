@@ -52,6 +52,7 @@ class FitConfig:
         precision: ``float32`` or ``bfloat16`` (mixed).
         compile: fuse the network's operations: a minute to start, then faster steps.
         start_from: checkpoint whose weights to begin with, instead of random ones.
+        only: part of the network that learns, while all else stays as it begins; None for all.
         seed: what every random number follows from.
         check_steps: steps between validations, each of which saves a checkpoint.
         valid_clips: mixtures in the validation set.
@@ -86,6 +87,7 @@ class FitConfig:
     precision: str = "float32"
     compile: bool = False
     start_from: str | None = None
+    only: str | None = None
     seed: int = 1
     check_steps: int = 1000
     valid_clips: int = 48
@@ -130,6 +132,8 @@ def recipe(config: FitConfig, processes: int) -> dict[str, Any]:
         values["mix"]["responses"] = Path(config.mix.responses).name
     if config.start_from is not None:
         values["start_from"] = Path(config.start_from).name
+    if config.only is None:
+        del values["only"]
     if config.teacher is None:
         del values["teacher"], values["teacher_weight"]
     else:

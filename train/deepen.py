@@ -27,13 +27,14 @@ def deepened(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor
         weights: of a network of the same kind with as many blocks or fewer in its stages.
 
     Returns:
-        ``weights``, and those of the blocks that they lack, where the network has such.
+        ``weights``, and those of what they lack: blocks, and ``dualpath``'s ``low``, which begins
+        as nothing by itself.
     """
     pattern = BLOCKS.get(type(network))
     if pattern is None:
         return weights
     missing = {k: v for k, v in network.state_dict().items() if k not in weights}
-    added = {}
+    added = {k: v for k, v in missing.items() if k.startswith("low.")}
     for name, value in missing.items():
         if (match := pattern.fullmatch(name)) is None:
             continue

@@ -26,7 +26,7 @@ from rtdenoise.train.mix import Mixer
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.networks.resunet import ResUNet
 from rtdenoise.train.objective import Objective
-from rtdenoise.train.optimizer import make_optimizer
+from rtdenoise.train.optimizer import let_only_learn, make_optimizer
 from rtdenoise.train.teacher import Teacher
 from rtdenoise.train.validate import Validation, overall
 
@@ -70,6 +70,8 @@ class Fit:
         torch.manual_seed(config.seed)
         try:
             network = NETWORKS[config.network](**config.arguments)
+            if config.only is not None:
+                let_only_learn(network, config.only)
             if isinstance(network, ResUNet) and network.window_frames != config.patch_frames:
                 raise ValueError(f"its patches have {network.window_frames} frames")
         except ValueError as error:
@@ -171,7 +173,7 @@ class Fit:
             group["lr"] = config.learning_rate * self._schedule()
         torch.manual_seed(config.seed * 1_000_003 + number)  # for dropout
         noisy, clean = self.mixer.batch(number, config.batch_clips)
-        module.train()
+        self._set_modes(module)
         self.optimizer.zero_grad(set_to_none=True)
         loss, snr = module(noisy, clean, self.step / self.total_steps)
         loss.backward()
@@ -190,6 +192,12 @@ class Fit:
         self.step += 1
         self._update_average()
         return torch.stack((loss.detach(), snr))
+
+    def _set_modes(self, module: nn.Module) -> None:
+        """Let all that learns behave as in training, and the rest as it will be used."""
+        module.train()
+        if self.config.only is not None:
+            self.objective.network.eval().get_submodule(self.config.only).train()
 
     def _schedule(self) -> float:
         warm = min(1.0, (self.step + 1) / max(1, self.config.warmup_steps))

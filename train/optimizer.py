@@ -28,7 +28,8 @@ def make_optimizer(
     """
     if name == "muon":
         return MuonAndAdam(network, learning_rate, l2)
-    return torch.optim.Adam(network.parameters(), lr=learning_rate, weight_decay=l2)
+    learning = filter(_learns, network.parameters())
+    return torch.optim.Adam(learning, lr=learning_rate, weight_decay=l2)
 
 
 class MuonAndAdam:
@@ -45,7 +46,7 @@ class MuonAndAdam:
 
     def __init__(self, network: nn.Module, learning_rate: float, l2: float) -> None:
         matrices, rest = [], []
-        for weight in network.parameters():
+        for weight in filter(_learns, network.parameters()):
             (matrices if _is_matrix(weight) else rest).append(weight)
         self._parts: list[torch.optim.Optimizer] = []
         if matrices:
@@ -76,6 +77,23 @@ class MuonAndAdam:
         """Take up what ``state_dict`` gave."""
         for k, part in enumerate(self._parts):
             part.load_state_dict(state[str(k)])
+
+
+def let_only_learn(network: nn.Module, part: str) -> None:
+    """Let only one part of a network learn.
+
+    Raises:
+        ValueError: there is no such part.
+    """
+    parts = [name for name, _ in network.named_children()]
+    if part not in parts:
+        raise ValueError(f"--only {part}: the network's parts are {', '.join(parts)}")
+    for name, weight in network.named_parameters():
+        weight.requires_grad_(name.startswith(f"{part}."))
+
+
+def _learns(weight: Tensor) -> bool:
+    return weight.requires_grad
 
 
 def _is_matrix(weight: Tensor) -> bool:

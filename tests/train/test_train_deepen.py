@@ -54,6 +54,17 @@ def test_a_recurrent_network_computes_the_same_and_learns_in_its_new_blocks() ->
     assert all(float(added[k].grad.abs().max()) > 0 for k in silent)
 
 
+def test_a_low_band_that_is_added_changes_nothing_yet() -> None:
+    torch.manual_seed(8)
+    sizes = {"channels": 8, "width": 12}
+    before, after = DualPath(**sizes), DualPath(low=6, **sizes)
+    after.load_state_dict(deepened(after, before.state_dict()))
+    spectrum = torch.randn(2, 30, 161, 2)
+    with torch.no_grad():
+        want = before.eval()(spectrum, before.start(2))[0]
+        torch.testing.assert_close(after.eval()(spectrum, after.start(2))[0], want)
+
+
 def test_leaves_a_network_of_the_same_depth_alone() -> None:
     before, after = network("resnet18", 3), network("resnet18", 4)
     weights = deepened(after, before.state_dict())

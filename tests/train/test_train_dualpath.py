@@ -12,13 +12,15 @@ def spectrum(seed: int, *shape: int) -> Tensor:
 
 
 def network(seed: int = 1, **arguments: int) -> DualPath:
-    """A network in evaluation mode whose batch norms have seen something."""
+    """A network in evaluation mode whose batch norms have seen something; no part is nothing."""
     torch.manual_seed(seed)
     made = DualPath(**{"channels": 8, "width": 12, "blocks": 2, "heads": 2, **arguments})
     for layer in made.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layer.running_mean.normal_(0, 0.2)
             layer.running_var.uniform_(0.5, 2)
+    if made.low is not None:
+        nn.init.normal_(made.low.out.weight, 0, 0.3)
     return made.eval()
 
 
@@ -31,14 +33,19 @@ def test_is_registered() -> None:
     assert NETWORKS["dualpath"] is DualPath
 
 
-def test_gain_is_complex_finite_and_bounded() -> None:
-    made = network()
+WITH_LOW = pytest.mark.parametrize("low", [0, 6])
+
+
+@WITH_LOW
+def test_gain_is_complex_finite_and_bounded(low: int) -> None:
+    made = network(low=low)
     for level in (0.0, 1e-6, 1.0, 1e4):
         got = gain(made, level * spectrum(2, 2, 30, 161))
         assert got.shape == (2, 30, 161)
         assert got.is_complex()
         assert got.isfinite().all()
-        assert float(got.abs().max()) <= LARGEST ** (1 / 0.3) + 1e-4
+        most = LARGEST ** (1 / 0.3) + (abs(2 + 2j) if low else 0)
+        assert float(got.abs().max()) <= most + 1e-4
 
 
 def test_changes_phases() -> None:
@@ -59,12 +66,25 @@ def test_any_merge(merge: int) -> None:
     assert gain(made, spectrum(3, 1, 4, 161)).shape == (1, 4, 161)
 
 
+def test_blocks_without_attention_add_nothing_to_the_recurrence() -> None:
+    whole, frames = network(blocks=3), spectrum(13, 2, 20, 161)
+    less = network(blocks=3, attentions=1)
+    assert len(less.time) == 3
+    assert len(less.frequency) == 1
+    less.load_state_dict({k: v for k, v in whole.state_dict().items() if k in less.state_dict()})
+    for path in whole.frequency[1:]:
+        nn.init.zeros_(path.back.norm.weight)
+        nn.init.zeros_(path.back.norm.bias)
+    torch.testing.assert_close(gain(less, frames), gain(whole, frames))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"bins": 160}, "multiple of 40 plus 1"),
         ({"merge": 3}, "merge must divide 40"),
         ({"width": 10, "heads": 4}, "4 heads do not divide"),
+        ({"blocks": 2, "attentions": 3}, "2 blocks cannot have 3 attentions"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(arguments: dict[str, int], message: str) -> None:
@@ -86,8 +106,9 @@ def test_digital_silence_in_some_bins_sounds_like_what_is_just_inaudible(below_d
     assert (magnitudes(50.0) - magnitudes(60.0)).abs().max() > 1e-2
 
 
-def test_is_causal_and_remembers() -> None:
-    made = network()
+@WITH_LOW
+def test_is_causal_and_remembers(low: int) -> None:
+    made = network(low=low)
     before = spectrum(4, 1, 60, 161)
     after = before.clone()
     after[:, 40:] = spectrum(5, 1, 20, 161)
@@ -99,9 +120,10 @@ def test_is_causal_and_remembers() -> None:
     assert (gain(made, after)[:, 30] != one[:, 30]).any()
 
 
+@WITH_LOW
 @pytest.mark.parametrize("volume_db", [-30.0, 10.0, 30.0])
-def test_gain_does_not_depend_on_the_volume(volume_db: float) -> None:
-    made = network()
+def test_gain_does_not_depend_on_the_volume(volume_db: float, low: int) -> None:
+    made = network(low=low)
     frames = spectrum(7, 1, 150, 161)
     louder = 10 ** (volume_db / 20) * frames
     torch.testing.assert_close(gain(made, louder), gain(made, frames), atol=1e-3, rtol=0)
@@ -118,8 +140,9 @@ def test_bands_attend_to_all_bands(degrees: float) -> None:
     assert float(difference) > 1e-6
 
 
-def test_every_weight_learns() -> None:
-    made = network().train()
+@WITH_LOW
+def test_every_weight_learns(low: int) -> None:
+    made = network(low=low).train()
     frames = spectrum(12, 2, 40, 161)
     got, _ = gains(made, frames, made.start(2))
     got.abs().square().mean().backward()
@@ -127,6 +150,35 @@ def test_every_weight_learns() -> None:
         assert weight.grad is not None, name
         assert weight.grad.isfinite().all(), name
         assert weight.grad.any(), name
+
+
+class TestLowBand:
+    @pytest.mark.parametrize("bins", [81, 161, 321])
+    def test_changes_the_gains_below_1_khz_and_no_others(self, bins: int) -> None:
+        made, frames = network(bins=bins, low=6), spectrum(9, 2, 30, bins)
+        with_it = gain(made, frames)
+        made.low = None
+        changed = (gain(made, frames) != with_it).any(dim=(0, 1))
+        below = bins * 1000 // 8000
+        assert changed[:below].all()
+        assert not changed[below:].any()
+
+    def test_begins_as_nothing(self) -> None:
+        made, frames = network(low=6), spectrum(10, 2, 30, 161)
+        made.low = DualPath(channels=8, width=12, low=6).eval().low
+        begun = gain(made, frames)
+        made.low = None
+        torch.testing.assert_close(begun, gain(made, frames), atol=0, rtol=0)
+
+    def test_remembers_by_itself(self) -> None:
+        made, frames = network(low=6), spectrum(11, 1, 5, 161)
+        state = made.start(1)
+        one, after = gains(made, frames, state)
+        assert after["low_hidden"].shape == after["low_cell"].shape == (1, 6)
+        other, _ = gains(made, frames, state | {k: after[k] for k in after if k.startswith("low_")})
+        changed = (one != other).any(dim=(0, 1))
+        assert changed[:20].all()
+        assert not changed[20:].any()
 
 
 class TestDecompressed:

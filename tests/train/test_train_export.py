@@ -41,6 +41,8 @@ def trained(seed: int, name: str = "dncnn", **arguments: int) -> Checkpoint:
         if isinstance(layer, NORMS):
             nn.init.uniform_(layer.weight, 0.5, 2.0)
             nn.init.uniform_(layer.bias, -1.0, 1.0)
+    if arguments.get("low"):
+        nn.init.normal_(network.low.out.weight, 0, 0.05)  # it begins as nothing
     return Checkpoint(
         network=name,
         arguments=arguments,
@@ -59,6 +61,7 @@ CASES = [
     ("dncnn", {"width": 16, "depth": 7}),
     ("dualpath", {"channels": 8, "width": 12, "blocks": 2, "heads": 3}),
     ("dualpath", {"channels": 4, "width": 16, "blocks": 1, "heads": 1, "merge": 4}),
+    ("dualpath", {"channels": 4, "width": 8, "blocks": 2, "heads": 1, "low": 6, "attentions": 1}),
     ("resunet", {"encoder": "resnet18", "encoder_depth": 3, "width": 16}),
     ("resunet", {"encoder": "resnet18", "encoder_depth": 3, "width": 32, "emit_frames": 40}),
 ]
@@ -74,6 +77,8 @@ def test_streaming_graph_equals_offline_network(name, arguments, tmp_path):
     assert isinstance(model, PatchModel if name == "resunet" else OnnxModel)
     for portions in range(3):
         assert streaming_error(checkpoint.build(), model, seed=portions) <= 1e-4
+    silent, _ = model.step(np.zeros((2, 5, 161), np.complex64), model.start(2))
+    assert np.isfinite(silent).all()
     assert told <= 1e-4
 
 

@@ -139,6 +139,23 @@ class TestLearning:
         assert max(factors) > 0.95
         assert 0 < factors[-1] < 1e-3
 
+    @pytest.mark.parametrize("optimizer", ["adam", "muon"])
+    def test_only_one_part_learns(
+        self, config: FitConfig, tmp_path: Path, cache: Path, optimizer: str
+    ) -> None:
+        sizes = {"channels": 8, "width": 12, "blocks": 1, "low": 16}
+        config = with_steps(config, 5, network="dualpath", arguments=sizes, optimizer=optimizer)
+        first = trained(config, tmp_path / "first", cache)
+        start = str(tmp_path / "first" / "last.pt")
+        second = trained(replace(config, only="low", start_from=start), tmp_path / "two", cache)
+        for name, value in first.weights.items():
+            changed = bool((second.weights[name] != value).any())
+            assert changed == name.startswith("low."), name
+
+    def test_unknown_part_is_refused(self, config: FitConfig, tmp_path: Path, cache: Path) -> None:
+        with pytest.raises(DataError, match="--only low: the network's parts are first, middle"):
+            fit(replace(config, only="low"), tmp_path, cache)
+
     def test_unknown_loss_is_refused(self, config: FitConfig, tmp_path: Path, cache: Path) -> None:
         with pytest.raises(DataError, match="loss 'mse' is unknown"):
             fit(replace(config, loss="mse"), tmp_path, cache)

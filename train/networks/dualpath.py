@@ -17,12 +17,14 @@ power-compressed spectra as features, are those of FastEnhancer
 """
 
 import math
+from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rtdenoise.train.networks.level import LEVEL_PAST, running_level
+from rtdenoise.train.networks.lowband import LowBand
 
 FINE_BANDS = 40
 """Bands of the encoder, 200 Hz wide each; a last one has the highest bin."""
@@ -134,6 +136,8 @@ class DualPath(nn.Module):
         blocks: pairs of time path and frequency path.
         heads: of the attention; divides ``width``.
         merge: bands of the encoder that make one band of the blocks; divides 40.
+        low: units of a recurrence over all bins below 1 kHz; 0 for none.
+        attentions: blocks that have a frequency path, the first ones; None for all.
 
     Raises:
         ValueError: the sizes do not fit together.
@@ -149,6 +153,8 @@ class DualPath(nn.Module):
         blocks: int = 2,
         heads: int = 2,
         merge: int = 2,
+        low: int = 0,
+        attentions: int | None = None,
     ) -> None:
         super().__init__()
         if bins % FINE_BANDS != 1:
@@ -157,6 +163,8 @@ class DualPath(nn.Module):
             raise ValueError(f"merge must divide {FINE_BANDS}, not be {merge}")
         if width % heads:
             raise ValueError(f"{heads} heads do not divide a width of {width}")
+        if attentions is not None and attentions > blocks:
+            raise ValueError(f"{blocks} blocks cannot have {attentions} attentions")
         self.bins = bins
         self.width = width
         self.bands = FINE_BANDS // merge + 1
@@ -166,13 +174,14 @@ class DualPath(nn.Module):
         self.down = Layer(channels, width, 2 * merge + 1, merge)
         self.time = nn.ModuleList([TimePath(width) for _ in range(blocks)])
         self.frequency = nn.ModuleList(
-            [FrequencyPath(width, heads, self.bands) for _ in range(blocks)]
+            [FrequencyPath(width, heads, self.bands) for _ in range(blocks)[:attentions]]
         )
         self.up = nn.ConvTranspose2d(
             width, channels, (1, 2 * merge - 1), (1, merge), (0, merge - 1)
         )
         self.joined = Layer(2 * channels, channels, 3)
         self.last = nn.Conv2d(2 * channels, 2 * stride, (1, 3), padding=(0, 1))
+        self.low = LowBand(stride, 2 * channels, low) if low else None
         with torch.no_grad():  # begin near the input as it is
             self.last.weight.mul_(0.3)
             self.last.bias.zero_()[::2] = 0.8
@@ -182,13 +191,13 @@ class DualPath(nn.Module):
 
         Shape:
             ``level``: ``[streams, 2, 99]``; ``hidden_K`` and ``cell_K``:
-            ``[streams, bands, width]``.
+            ``[streams, bands, width]``; with ``low``, also that of ``LowBand``.
         """
         state = {"level": torch.zeros(streams, 2, LEVEL_PAST, device=device)}
         for k in range(len(self.time)):
             for name in (f"hidden_{k}", f"cell_{k}"):
                 state[name] = torch.zeros(streams, self.bands, self.width, device=device)
-        return state
+        return state if self.low is None else state | self.low.start(streams, device)
 
     def forward(
         self, spectrum: Tensor, state: dict[str, Tensor]
@@ -208,15 +217,21 @@ class DualPath(nn.Module):
         x = F.relu(self.down(outer)).permute(2, 0, 3, 1)
         shape = x.shape  # [frames, streams, bands, width]
         x = x.reshape(-1, self.width)
-        for k, (time, frequency) in enumerate(zip(self.time, self.frequency, strict=True)):
+        for k, (time, frequency) in enumerate(zip_longest(self.time, self.frequency)):
             past = state[f"hidden_{k}"], state[f"cell_{k}"]
             x, after[f"hidden_{k}"], after[f"cell_{k}"] = time(x, past)
-            x = frequency(x)
+            if frequency is not None:
+                x = frequency(x)
         x = x.reshape(shape).permute(1, 3, 0, 2)
         x = torch.cat((F.relu(self.up(x)), outer), dim=1)
         x = torch.cat((F.relu(self.joined(x)), outer), dim=1)
         bands = self.last(x).permute(0, 2, 3, 1).float()
-        return decompressed(bands.reshape(*bands.shape[:2], -1, 2)[:, :, : self.bins]), after
+        gain = decompressed(bands.reshape(*bands.shape[:2], -1, 2)[:, :, : self.bins])
+        if self.low is not None:
+            added, remembered = self.low(spectrum, x, state)
+            after |= remembered
+            gain = gain + F.pad(added, (0, 0, 0, self.bins - self.low.bins))
+        return gain, after
 
     @staticmethod
     def _features(spectrum: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
