@@ -28,8 +28,7 @@ def make_optimizer(
     """
     if name == "muon":
         return MuonAndAdam(network, learning_rate, l2)
-    learning = filter(_learns, network.parameters())
-    return torch.optim.Adam(learning, lr=learning_rate, weight_decay=l2)
+    return torch.optim.Adam(network.parameters(), lr=learning_rate, weight_decay=l2)
 
 
 class MuonAndAdam:
@@ -46,7 +45,7 @@ class MuonAndAdam:
 
     def __init__(self, network: nn.Module, learning_rate: float, l2: float) -> None:
         matrices, rest = [], []
-        for weight in filter(_learns, network.parameters()):
+        for weight in network.parameters():
             (matrices if _is_matrix(weight) else rest).append(weight)
         self._parts: list[torch.optim.Optimizer] = []
         if matrices:
@@ -80,7 +79,7 @@ class MuonAndAdam:
 
 
 def let_only_learn(network: nn.Module, part: str) -> None:
-    """Let only one part of a network learn.
+    """Let only one part of a network learn: what has no gradient, optimisers pass over.
 
     Raises:
         ValueError: there is no such part.
@@ -90,10 +89,6 @@ def let_only_learn(network: nn.Module, part: str) -> None:
         raise ValueError(f"--only {part}: the network's parts are {', '.join(parts)}")
     for name, weight in network.named_parameters():
         weight.requires_grad_(name.startswith(f"{part}."))
-
-
-def _learns(weight: Tensor) -> bool:
-    return weight.requires_grad
 
 
 def _is_matrix(weight: Tensor) -> bool:
