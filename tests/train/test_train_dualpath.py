@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from rtdenoise.train.networks import NETWORKS, gains
 from rtdenoise.train.networks.dualpath import LARGEST, DualPath, decompressed
+from rtdenoise.train.networks.lowband import LowBand
 
 
 def spectrum(seed: int, *shape: int) -> Tensor:
@@ -169,6 +170,25 @@ class TestLowBand:
         begun = gain(made, frames)
         made.low = None
         torch.testing.assert_close(begun, gain(made, frames), atol=0, rtol=0)
+
+    def test_inputs_that_are_always_zero_never_get_weights(self) -> None:
+        torch.manual_seed(14)
+        low = LowBand(4, 8, 6)
+        nn.init.normal_(low.out.weight, 0, 0.3)
+        heard: list[Tensor] = []
+        low.first.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0].detach()))
+        optimizer = torch.optim.Adam(low.parameters(), lr=1e-2)
+        for _ in range(5):
+            frames = torch.view_as_real(torch.fft.rfft(torch.randn(2, 30, 320)))
+            added, _ = low(frames, torch.rand(2, 8, 30, 41), low.start(2))
+            optimizer.zero_grad()
+            added.square().mean().backward()
+            optimizer.step()
+        silent = (torch.cat(heard) == 0).all(dim=0)
+        # The imaginary parts of the present frame by itself, and of others at 0 Hz.
+        assert int(silent.sum()) == 20 + 3
+        assert (low.first.linear.weight[:, silent] == 0).all()
+        assert (low.first.linear.weight[:, ~silent] != 0).all()
 
     def test_remembers_by_itself(self) -> None:
         made, frames = network(low=6), spectrum(11, 1, 5, 161)

@@ -66,7 +66,13 @@ class LowBand(nn.Module):
         super().__init__()
         self.units = units
         self.bins = LOW_BANDS * stride
-        self.first = Scaled(2 * TAPS * self.bins + channels * LOW_BANDS, units)
+        quotients = 2 * TAPS * self.bins
+        self.first = Scaled(quotients + channels * LOW_BANDS, units)
+        # The present frame by itself, and all at 0 Hz, is real. What is always zero would have
+        # weights that nothing corrects, and batch norm would make them huge.
+        with torch.no_grad():
+            weights = self.first.linear.weight[:, :quotients].view(units, 2, TAPS, self.bins)
+            weights[:, 1, 0] = weights[:, 1, :, 0] = 0.0
         self.lstm = nn.LSTM(units, units)
         self.out = nn.Linear(units, 4 * TAPS * self.bins)
         nn.init.zeros_(self.out.weight)
