@@ -142,6 +142,9 @@ def train(
     ] = 0.999,
     loss: Annotated[str, typer.Option(help=", ".join(LOSSES))] = "resynthesis",
     snr_weight: Annotated[float, typer.Option(help="What a dB of SNR counts.", min=0)] = 0.01,
+    estoi_weight: Annotated[
+        float, typer.Option(help="What extended STOI (0 to 1) counts.", min=0)
+    ] = 1.0,
     pesq_weight: Annotated[
         float, typer.Option(help="What PESQ counts in the perceptual loss.", min=0)
     ] = 0.2,
@@ -239,6 +242,7 @@ def train(
         hours=hours,
         loss=loss,
         snr_weight=snr_weight,
+        estoi_weight=estoi_weight,
         pesq_weight=pesq_weight,
         pesq_from=pesq_from,
         mos_weight=mos_weight,

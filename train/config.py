@@ -33,6 +33,7 @@ class FitConfig:
         loss: ``resynthesis``; the same with ``intelligibility``; both with PESQ:
             ``perceptual``; or ``log-cosh``.
         snr_weight: what a dB of SNR counts in the loss.
+        estoi_weight: what extended STOI counts there, which lies between 0 and 1.
         pesq_weight: what PESQ's disturbance counts in the perceptual loss.
         pesq_from: share of the steps after which it counts: it teaches little to a
             network that still leaves much noise.
@@ -72,6 +73,7 @@ class FitConfig:
     hours: float = 200.0
     loss: str = "resynthesis"
     snr_weight: float = 0.01
+    estoi_weight: float = 1.0
     pesq_weight: float = 0.2
     pesq_from: float = 0.6
     mos_weight: float = 0.0

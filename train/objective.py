@@ -94,7 +94,8 @@ class Objective(nn.Module):
             weight = self._config.snr_weight
             loss = resynthesis_loss(heard, wanted, before, weight, self._samples)
             if self._config.loss != "resynthesis":
-                loss = loss + intelligibility_loss(heard, wanted, self._samples)
+                unclear = intelligibility_loss(heard, wanted, self._samples)
+                loss = loss + self._config.estoi_weight * unclear
             if done >= self._config.pesq_from:
                 loss = loss + self._perceived(heard, wanted)
         if self._teacher is not None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 from rtdenoise.metrics import estoi
+from rtdenoise.train.config import FitConfig
+from rtdenoise.train.data import Sources
 from rtdenoise.train.losses import (
     intelligibility_loss,
     log_cosh,
@@ -14,6 +17,8 @@ from rtdenoise.train.losses import (
     snr_db,
     teacher_loss,
 )
+from rtdenoise.train.networks import NETWORKS
+from rtdenoise.train.objective import Objective
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
 
@@ -152,6 +157,22 @@ class TestIntelligibility:
         loss.backward()
         assert float(loss.detach()) == 1.0
         assert not estimate.grad.any()
+
+    def test_counts_as_its_weight_says(self, sources: Sources) -> None:
+        clean = torch.from_numpy(voice())[None]
+        noisy = clean + 0.05 * noise(7, *clean.shape)
+        shape = {"width": 8, "depth": 2}
+        network = NETWORKS["dncnn"](**shape)
+        config = FitConfig("dncnn", shape, sources, loss="intelligibility")
+
+        def loss(config: FitConfig) -> float:
+            with torch.no_grad():
+                return float(Objective(network, config).eval()(noisy, clean)[0])
+
+        without, once, thrice = (loss(replace(config, estoi_weight=w)) for w in (0.0, 1.0, 3.0))
+        assert without == loss(replace(config, loss="resynthesis"))
+        assert 0.01 < once - without < 1
+        assert thrice - without == pytest.approx(3 * (once - without), abs=1e-5)
 
 
 class TestWeights:
