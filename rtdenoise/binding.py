@@ -28,6 +28,7 @@ class Step:
         inputs: shapes by name, without the axis of streams.
         outputs: shapes by name, likewise.
         state: what it reads and writes.
+        session: on the CPU, runs it in place of the graph's own.
 
     Attributes:
         inputs: to be filled, in the host's memory, before :meth:`run`.
@@ -40,13 +41,14 @@ class Step:
         inputs: dict[str, tuple[int, ...]],
         outputs: dict[str, tuple[int, ...]],
         state: GraphState,
+        session: Any = None,
     ) -> None:
         self._state, streams = state, state.streams
         place = graph.place
         self._inputs = {name: Memory(place, (streams, *s)) for name, s in inputs.items()}
         self._outputs = {name: Memory(place, (streams, *s)) for name, s in outputs.items()}
         self.inputs = {name: memory.host for name, memory in self._inputs.items()}
-        self._bind(graph.session, captures=False)
+        self._bind(session or graph.session, captures=False)
         if not place.is_host:
             self._try_fast(graph, frames)
 

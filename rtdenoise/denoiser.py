@@ -28,6 +28,9 @@ class Denoiser:
         out_rate: sample rate in Hz of what comes out; None for ``rate``. The spectrum is
             synthesised at that rate, which costs no delay.
 
+    A model's first hop prepares those after it and takes as long as several of them: where each
+    has its deadline, :meth:`process` some silence before, and :meth:`reset`.
+
     Raises:
         AudioError: rate, out_rate, channels, limit_db or mix cannot be used.
         ModelError: the model cannot be used.

@@ -4,6 +4,7 @@ A graph reads its state from one set of arrays and writes it to another; then th
 places. So state need never leave the device.
 """
 
+import functools
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -102,6 +103,16 @@ class Graph:
         }
         self._told: set[str] = set()
         self._is_fast = not place.is_host
+
+    @functools.cached_property
+    def single(self) -> Any:
+        """A session for one frame of one stream on the CPU, opened when it is first asked for.
+
+        With its sizes fixed, nothing in the graph works them out: of the small nodes of a hop
+        there are a dozen less.
+        """
+        fixed = {STREAMS: 1, FRAMES: 1}
+        return open_session(self.path, self.place.providers(), fixed=fixed, content=self._content)
 
     def run(
         self, feeds: dict[str, FloatArray], output: str, state: "GraphState | None" = None

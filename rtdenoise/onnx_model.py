@@ -50,8 +50,7 @@ class OnnxModel(Model):
         assert isinstance(state, _OnnxState), "the state of another model"
         if spectrum.shape[1] == 1:
             if state.hop is None:
-                shape = (1, self.bins, *self._values)
-                state.hop = Step(self._graph, 1, {self._input: shape}, {GAIN: shape}, state)
+                state.hop = self._hop(state)
             self._fill(state.hop.inputs[self._input], spectrum)
             gain = state.hop.run()[GAIN].copy()
         else:
@@ -59,6 +58,13 @@ class OnnxModel(Model):
             self._fill(feed, spectrum)
             gain = self._graph.run({self._input: feed}, GAIN, state)
         return (gain if self._input == MAGNITUDE else gain.view(np.complex64)[..., 0]), state
+
+    def _hop(self, state: "_OnnxState") -> Step:
+        """Return what takes a step of one frame."""
+        shape = (1, self.bins, *self._values)
+        is_single = state.streams == 1 and self._graph.place.is_host
+        session = self._graph.single if is_single else None
+        return Step(self._graph, 1, {self._input: shape}, {GAIN: shape}, state, session)
 
     def _fill(self, array: FloatArray, spectrum: ComplexArray) -> None:
         """Write a spectrum as the graph takes it."""

@@ -63,6 +63,20 @@ def test_any_portions_of_frames_give_the_same_gains(name, seed):
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["dncnn", "dualpath", "dualpath-tiny"])
+def test_hops_of_one_stream_go_on_where_longer_portions_end(name):
+    model = load_model(name)
+    rng = np.random.default_rng(5)
+    shape = (1, 60, model.bins)
+    spectrum = (0.01 * (rng.normal(size=shape) + 1j * rng.normal(size=shape))).astype(np.complex64)
+    whole, _ = model.step(spectrum, model.start(1))
+    state, parts = model.start(1), []
+    for portion in np.split(spectrum, [1, 2, 3, 20, 21, 22, 40, 41], axis=1):
+        gain, state = model.step(portion, state)
+        parts.append(gain)
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_level_does_not_matter_to_trained_models(name):
     rng = np.random.default_rng(1)
