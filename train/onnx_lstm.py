@@ -33,7 +33,13 @@ class OnnxLstm(nn.Module):
     def forward(
         self, x: Tensor, past: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Do what ``nn.LSTM`` does: ``[frames, rows, inputs]`` to ``[frames, rows, width]``."""
+        """Do what ``nn.LSTM`` does, but for an axis that ONNX has for directions.
+
+        Who reshapes the output anyway need not take the axis away, and a hop has one node less.
+
+        Shape:
+            ``[frames, rows, inputs]`` to ``[frames, 1, rows, width]``.
+        """
         hidden, cell = past
         frames, rows, _ = x.shape
         y, hidden, cell = torch.onnx.ops.symbolic_multi_out(
@@ -44,7 +50,7 @@ class OnnxLstm(nn.Module):
             shapes=((frames, 1, rows, self.width), hidden.shape, cell.shape),
             version=OPSET,
         )
-        return y.squeeze(1), (hidden, cell)
+        return y, (hidden, cell)
 
 
 def _reordered(gates: Tensor) -> Tensor:

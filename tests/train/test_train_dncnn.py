@@ -71,10 +71,10 @@ def test_gain_does_not_depend_on_the_volume(volume_db: float) -> None:
 
 def test_level_is_the_mean_of_the_last_second() -> None:
     level = torch.randn(2, 250, generator=torch.Generator().manual_seed(15))
-    got, past = running_level(level, torch.zeros(2, 2, LEVEL_FRAMES - 1))
+    got, past = running_level(level[:, None], torch.zeros(2, 2, LEVEL_FRAMES - 1))
     for t in range(250):
         want = level[:, max(0, t + 1 - LEVEL_FRAMES) : t + 1].mean(1)
-        torch.testing.assert_close(got[:, t], want, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(got[:, 0, t], want, atol=1e-5, rtol=1e-5)
     assert torch.equal(past[:, 0], level[:, 1 - LEVEL_FRAMES :])
     assert (past[:, 1] == 1).all()
 

@@ -101,7 +101,8 @@ def test_digital_silence_in_some_bins_sounds_like_what_is_just_inaudible(below_d
     def magnitudes(db: float) -> Tensor:
         limited = full.clone()
         limited[:, :, 80:] = strongest * torch.tensor([10 ** (-db / 20), 0.0])
-        return made._features(limited, made.start(2)["level"])[0][:, 2]
+        planes = limited.permute(0, 3, 1, 2)
+        return made._features(planes, made.start(2)["level"])[0][:, 2]
 
     torch.testing.assert_close(magnitudes(below_db), magnitudes(60.0), atol=1e-4, rtol=1e-4)
     assert (magnitudes(50.0) - magnitudes(60.0)).abs().max() > 1e-2
@@ -179,7 +180,7 @@ class TestLowBand:
         low.first.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0].detach()))
         optimizer = torch.optim.Adam(low.parameters(), lr=1e-2)
         for _ in range(5):
-            frames = torch.view_as_real(torch.fft.rfft(torch.randn(2, 30, 320)))
+            frames = torch.view_as_real(torch.fft.rfft(torch.randn(2, 30, 320))).permute(0, 3, 1, 2)
             added, _ = low(frames, torch.rand(2, 8, 30, 41), low.start(2))
             optimizer.zero_grad()
             added.square().mean().backward()

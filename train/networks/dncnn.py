@@ -112,9 +112,9 @@ class DnCnn(nn.Module):
             magnitude and gain: float ``[streams, frames, bins]``, ``frames >= 1``.
         """
         after: dict[str, Tensor] = {}
-        logarithm = torch.log10(magnitude + FLOOR)
-        level, after["level"] = running_level(logarithm.mean(2), state["level"])
-        features = (logarithm - level.unsqueeze(2)).unsqueeze(1)
+        logarithm = torch.log10(magnitude.unsqueeze(1) + FLOOR)
+        level, after["level"] = running_level(logarithm.mean(3), state["level"])
+        features = logarithm - level.unsqueeze(3)
         seen = torch.cat((state["first"], features), dim=2)
         after["first"] = seen[:, :, -2:]
         x = F.relu(self.first(seen.to(memory_format=torch.channels_last)))

@@ -209,6 +209,7 @@ class DualPath(nn.Module):
             part, ``frames >= 1``.
         """
         after: dict[str, Tensor] = {}
+        spectrum = spectrum.permute(0, 3, 1, 2)
         features, after["level"] = self._features(spectrum, state["level"])
         x = F.relu(self.first(features))
         outer = F.relu(self.near(x)) + x
@@ -235,14 +236,19 @@ class DualPath(nn.Module):
 
     @staticmethod
     def _features(spectrum: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Return compressed real part, imaginary part and magnitude, less their level."""
-        logarithm = torch.log(torch.linalg.vector_norm(spectrum, dim=-1).clamp(min=FLOOR))
-        heard = torch.maximum(logarithm, logarithm.amax(2, keepdim=True) - RANGE)
-        level, past = running_level(heard.mean(2), past)
-        magnitude = torch.exp(COMPRESSION * (heard - level[:, :, None]))
-        scale = torch.exp(COMPRESSION * (logarithm - level[:, :, None]) - logarithm)
-        features = torch.cat((spectrum * scale.unsqueeze(-1), magnitude.unsqueeze(-1)), dim=-1)
-        return features.permute(0, 3, 1, 2), past
+        """Return compressed real part, imaginary part and magnitude, less their level.
+
+        Shape:
+            spectrum ``[streams, 2, frames, bins]``; to ``[streams, 3, frames, bins]``.
+        """
+        magnitude = torch.linalg.vector_norm(spectrum, dim=1, keepdim=True).clamp(min=FLOOR)
+        logarithm = torch.log(magnitude)
+        compressed = COMPRESSION * logarithm
+        heard = torch.maximum(compressed, compressed.amax(3, keepdim=True) - COMPRESSION * RANGE)
+        level, past = running_level(heard.mean(3), past)
+        level = level.unsqueeze(3)
+        scale = torch.exp(compressed - level - logarithm)
+        return torch.cat((spectrum * scale, torch.exp(heard - level)), dim=1), past
 
 
 def decompressed(compressed: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ def running_level(frame_level: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
     holds a 1, and a 0 where there was no frame yet.
 
     Shape:
-        ``[streams, frames]`` and ``[streams, 2, 99]`` to the same two shapes.
+        ``[streams, 1, frames]`` and ``[streams, 2, 99]`` to the same two shapes.
     """
-    counted = F.pad(frame_level[:, None], (0, 0, 0, 1), value=1.0)
+    counted = F.pad(frame_level, (0, 0, 0, 1), value=1.0)
     seen = torch.cat((past, counted), dim=2)
     level, present = F.avg_pool1d(seen, LEVEL_FRAMES, stride=1).chunk(2, dim=1)
-    return (level / present).squeeze(1), seen[:, :, -LEVEL_PAST:]
+    return level / present, seen[:, :, -LEVEL_PAST:]

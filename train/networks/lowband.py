@@ -106,19 +106,22 @@ class LowBand(nn.Module):
             state: what ``start`` or the call before gave.
 
         Shape:
-            spectrum ``[streams, frames, bins, 2]``, bands ``[streams, channels, frames, bands]``,
+            spectrum ``[streams, 2, frames, bins]``, bands ``[streams, channels, frames, bands]``,
             both of the whole spectrum; to ``[streams, frames, low bins, 2]``.
         """
-        heard = spectrum[:, :, : self.bins].permute(0, 3, 1, 2)
+        heard = spectrum[..., : self.bins]
         seen = torch.cat((state["low_frames"], heard), dim=2)
         turned = self._turned(heard, seen).permute(2, 0, 1, 3)  # [frames, streams, 8, bins]
         frames, streams = turned.shape[:2]
         wide = bands[..., :LOW_BANDS].permute(2, 0, 1, 3)
-        tokens = [v.reshape(-1, v.shape[2] * v.shape[3]) for v in (turned, wide)]
-        x = F.relu(self.first(torch.cat(tokens, dim=1))).reshape(frames, streams, self.units)
-        y, (hidden, cell) = self.lstm(x, (state["low_hidden"][None], state["low_cell"][None]))
-        weights = self.out(x + y).reshape(frames, streams, 2, 2 * TAPS, self.bins)
-        added = (weights * turned[:, :, None]).sum(3).clamp(-LARGEST, LARGEST)
+        quotients, known = (v.reshape(-1, v.shape[2] * v.shape[3]) for v in (turned, wide))
+        x = F.relu(self.first(torch.cat((quotients, known), dim=1)))
+        before = state["low_hidden"][None], state["low_cell"][None]
+        y, (hidden, cell) = self.lstm(x.reshape(frames, streams, self.units), before)
+        weights = self.out(x + y.reshape(-1, self.units))
+        weights = weights.reshape(frames, streams, 2, 2 * TAPS, self.bins)
+        turned = quotients.reshape(frames, streams, 1, 2 * TAPS, self.bins)
+        added = (weights * turned).sum(3).clamp(-LARGEST, LARGEST)
         after = {
             "low_hidden": hidden[0],
             "low_cell": cell[0],
