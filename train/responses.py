@@ -1,5 +1,6 @@
 """Impulse responses to draw reverb from: those of simulated rooms, or recorded ones."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ def simulate_responses(rooms: int, rt60_s: tuple[float, float], seed: int) -> Te
     return _stack([torch.from_numpy(r) for r in made])
 
 
+@functools.cache  # reverb of speech and of noise share what was read
 def read_responses(folder: Path) -> Tensor:
     """Return recorded impulse responses, each from its direct sound on, scaled to it.
 
