@@ -28,8 +28,8 @@ class Denoiser:
         out_rate: sample rate in Hz of what comes out; None for ``rate``. The spectrum is
             synthesised at that rate, which costs no delay.
 
-    A model's first hop prepares those after it and takes as long as several of them: where each
-    has its deadline, :meth:`process` some silence before, and :meth:`reset`.
+    The first hop that a model takes by itself prepares those after it, for tens of milliseconds:
+    where hops have deadlines, :meth:`process` one of silence before, and :meth:`reset`.
 
     Raises:
         AudioError: rate, out_rate, channels, limit_db or mix cannot be used.
