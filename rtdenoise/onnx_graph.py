@@ -6,6 +6,7 @@ places. So state need never leave the device.
 
 import functools
 import logging
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,37 +22,48 @@ STATE, NEXT = "state.", "next."
 STREAMS, FRAMES = "streams", "frames"
 """Names of the axes whose sizes are free."""
 
+ROWS = re.compile(rf"(?:(\d+)\*)?{STREAMS}")
+"""Name of an axis that has so many rows for each stream, one where no number is told."""
+
 _log = logging.getLogger("rtdenoise")
 
 
 class Memory:
     """A float32 array of a device, which begins as zeros, and its image in the host's memory.
 
+    Args:
+        place: the device.
+        shape: of the image, streams first.
+        taken: shape in which ONNX Runtime takes the same numbers, where it is another.
+
     Attributes:
         value: the array as ONNX Runtime takes it.
         host: its image; on the CPU, the array itself.
     """
 
-    def __init__(self, place: Place, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, place: Place, shape: tuple[int, ...], taken: tuple[int, ...] | None = None
+    ) -> None:
         self._place = place
         self.host = np.zeros(shape, np.float32)
+        self._image = self.host.reshape(taken or shape)  # shares memory, as the value does
         if place.is_host:
-            self.value = onnxruntime.OrtValue.ortvalue_from_numpy(self.host)  # shares memory
+            self.value = onnxruntime.OrtValue.ortvalue_from_numpy(self._image)
         else:
             self.value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-                shape, np.float32, place.memory, place.index
+                self._image.shape, np.float32, place.memory, place.index
             )
             self.send()
 
     def send(self) -> None:
         """Let the device have what is in the image."""
         if not self._place.is_host:
-            self.value.update_inplace(self.host)
+            self.value.update_inplace(self._image)
 
     def fetch(self) -> FloatArray:
         """Return the image, made like the array. It changes with the next step."""
         if not self._place.is_host:
-            self.host[...] = self.value.numpy()
+            self._image[...] = self.value.numpy()
         return self.host
 
     def zero(self, first: int, count: int) -> None:
@@ -83,6 +95,8 @@ class Graph:
         path: of the file.
         place: the device.
         inputs: shapes without the axis of streams, by name; strings are free sizes.
+        state_shapes: the same of the state, whose axis of streams need not be the first, and
+            may have several rows for each: ``[1, "21*streams", 64]`` becomes ``(21, 64)``.
         session: runs any shapes.
 
     Raises:
@@ -94,13 +108,12 @@ class Graph:
     ) -> None:
         self.place, self.path, self._content = place, path, content
         self.session = open_session(path, place.providers(), threads=threads, content=content)
-        shapes = {i.name: tuple(i.shape[1:]) for i in self.session.get_inputs()}
-        self.inputs = {name: shape for name, shape in shapes.items() if not name.startswith(STATE)}
-        self.state_shapes = {
-            name.removeprefix(STATE): shape
-            for name, shape in shapes.items()
-            if name.startswith(STATE)
+        shapes = {i.name: tuple(i.shape) for i in self.session.get_inputs()}
+        self.inputs = {k: shape[1:] for k, shape in shapes.items() if not k.startswith(STATE)}
+        self._taken = {
+            k.removeprefix(STATE): shape for k, shape in shapes.items() if k.startswith(STATE)
         }
+        self.state_shapes = {name: _of_one(shape) for name, shape in self._taken.items()}
         self._told: set[str] = set()
         self._is_fast = not place.is_host
 
@@ -111,8 +124,13 @@ class Graph:
         With its sizes fixed, nothing in the graph works them out: of the small nodes of a hop
         there are a dozen less.
         """
-        fixed = {STREAMS: 1, FRAMES: 1}
+        fixed = self._fixed(1, 1)
         return open_session(self.path, self.place.providers(), fixed=fixed, content=self._content)
+
+    def memory(self, state: str, streams: int) -> Memory:
+        """Return an array for one piece of state of some streams."""
+        taken = tuple(_size(size, streams) for size in self._taken[state])
+        return Memory(self.place, (streams, *self.state_shapes[state]), taken)
 
     def run(
         self, feeds: dict[str, FloatArray], output: str, state: "GraphState | None" = None
@@ -144,7 +162,7 @@ class Graph:
             self._tell(
                 "TensorRT builds an engine for each number of streams; a new one takes minutes"
             )
-        fixed = {STREAMS: streams, FRAMES: frames}
+        fixed = self._fixed(streams, frames)
         try:
             return open_session(
                 self.path, self.place.fast_providers(), fixed=fixed, content=self._content
@@ -152,6 +170,12 @@ class Graph:
         except ModelError as error:
             self.refuse_fast(str(error))
             return None
+
+    def _fixed(self, streams: int, frames: int) -> dict[str, int]:
+        """Return the sizes of all axes that follow from these two, by name."""
+        sizes = {size for shape in self._taken.values() for size in shape}
+        rows = {k: _size(k, streams) for k in sizes if isinstance(k, str) and ROWS.fullmatch(k)}
+        return {STREAMS: streams, FRAMES: frames} | rows
 
     def refuse_fast(self, problem: str) -> None:
         """Do without fast sessions from now on, and say so."""
@@ -177,11 +201,10 @@ class GraphState(State):
 
     def __init__(self, graph: Graph, streams: int, *, is_empty: bool = False) -> None:
         super().__init__({})
-        own = {} if is_empty else graph.state_shapes
-        shapes = {name: (streams, *shape) for name, shape in own.items()}
+        own = [] if is_empty else list(graph.state_shapes)
         self._graph, self.streams = graph, streams
-        self.now = {name: Memory(graph.place, shape) for name, shape in shapes.items()}
-        self.after = {name: Memory(graph.place, shape) for name, shape in shapes.items()}
+        self.now = {name: graph.memory(name, streams) for name in own}
+        self.after = {name: graph.memory(name, streams) for name in own}
         self._show()
 
     def bind(self, binding: Any) -> None:
@@ -222,3 +245,19 @@ class GraphState(State):
         for name, memory in self.now.items():
             memory.host[...] = arrays[name]
             memory.send()
+
+
+def _of_one(shape: tuple[int | str, ...]) -> tuple[int, ...]:
+    """Return the shape of one stream's share of an array."""
+    axes = (k for k, size in enumerate(shape) if isinstance(size, str) and ROWS.fullmatch(size))
+    axis = next(axes, 0)  # graphs by others may name it otherwise
+    rest = tuple(_size(size, 1) for size in shape[axis:])
+    return rest if rest[0] > 1 and isinstance(shape[axis], str) else rest[1:]
+
+
+def _size(size: int | str, streams: int) -> int:
+    """Return what a size is for so many streams."""
+    if isinstance(size, int):
+        return size
+    rows = ROWS.fullmatch(size)
+    return int(rows[1] or 1) * streams if rows else streams

@@ -191,9 +191,10 @@ def test_state_that_stays_on_the_device_gives_the_same_gains(pretended, name, si
     assert len(pretended) == (1 in sizes)  # only single hops have a size of their own
 
 
+@pytest.mark.parametrize("name", ["dncnn", "dualpath"])
 @pytest.mark.parametrize("hops", [1, 5])
-def test_rows_on_the_device_begin_anew_and_are_copied(pretended, hops):
-    model = load_model("dncnn", "cuda")
+def test_rows_on_the_device_begin_anew_and_are_copied(pretended, name, hops):
+    model = load_model(name, "cuda")
     spectrum = spectra(3, 60)
     sizes = [hops] * (30 // hops)
     state = model.start(3)
@@ -203,7 +204,7 @@ def test_rows_on_the_device_begin_anew_and_are_copied(pretended, hops):
     steps(model, spectrum[:1], one, [3, 1])
     one.copy_row(state, 2)
     gain = steps(model, spectrum[:, 30:], state, sizes)
-    reference = load_model("dncnn")
+    reference = load_model(name)
     alone = [steps(reference, spectrum[k : k + 1], reference.start(1), sizes * 2) for k in range(3)]
     fresh = steps(reference, spectrum[1:2, 30:], reference.start(1), sizes)
     np.testing.assert_allclose(gain[0], alone[0][0, 30:], atol=1e-5)

@@ -64,6 +64,26 @@ def test_any_portions_of_frames_give_the_same_gains(name, seed):
 
 
 @pytest.mark.parametrize("name", ["dncnn", "dualpath", "dualpath-tiny"])
+def test_streams_have_a_row_each_of_all_state(name):
+    model = load_model(name)
+    rng = np.random.default_rng(6)
+    shape = (3, 30, model.bins)
+    spectrum = (0.01 * (rng.normal(size=shape) + 1j * rng.normal(size=shape))).astype(np.complex64)
+    many, _ = model.step(spectrum, state := model.start(3))
+    one = model.start(1)
+    model.step(spectrum[:1], one)
+    one.copy_row(state, 2)
+    for array, copied in zip(state.arrays.values(), one.arrays.values(), strict=True):
+        assert array.shape == (3, *copied.shape[1:])
+        np.testing.assert_array_equal(copied[0], array[2])
+    state.reset_rows([1])
+    again, _ = model.step(spectrum, state)
+    np.testing.assert_allclose(again[1], many[1], atol=1e-5)
+    np.testing.assert_allclose(model.step(spectrum[2:], one)[0][0], again[2], atol=1e-5)
+    assert np.abs(again[[0, 2]] - many[[0, 2]]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["dncnn", "dualpath", "dualpath-tiny"])
 def test_hops_of_one_stream_go_on_where_longer_portions_end(name):
     model = load_model(name)
     rng = np.random.default_rng(5)

@@ -30,6 +30,7 @@ from rtdenoise.train.exported import read_exported
 from rtdenoise.train.fold import fold_batch_norm
 from rtdenoise.train.networks import gains, lookahead_frames
 from rtdenoise.train.networks.resunet import ResUNet
+from rtdenoise.train.offsets import with_moved_offsets
 from rtdenoise.train.onnx_lstm import OPSET, with_onnx_lstm
 from rtdenoise.train.quantize import store_as_int8
 
@@ -169,8 +170,9 @@ def write_graph(network: nn.Module, bins: int, path: Path, weights: str = "float
         path: file to write.
         weights: how to store them, one of ``WEIGHTS``.
     """
-    folded = with_onnx_lstm(fold_batch_norm(network))
+    folded = with_onnx_lstm(with_moved_offsets(fold_batch_norm(network)))
     state = folded.start(2)
+    alone = folded.start(1)
     if isinstance(network, ResUNet):
         state = {HISTORY: state[HISTORY]}
         step, most = _Look(folded), network.window_frames - 1
@@ -179,7 +181,7 @@ def write_graph(network: nn.Module, bins: int, path: Path, weights: str = "float
     names = list(state)
     streams, frames = torch.export.Dim("streams"), torch.export.Dim("frames", max=most)
     shape = (2, 7, bins) if network.takes == MAGNITUDE else (2, 7, bins, 2)
-    state_dims = tuple({0: streams} for _ in names)
+    state_dims = tuple(_growing(alone[n], state[n], streams) for n in names)
     with _quiet():
         program = torch.onnx.export(
             step,
@@ -200,6 +202,13 @@ def write_graph(network: nn.Module, bins: int, path: Path, weights: str = "float
         store_as_int8(proto.graph)
     onnx.checker.check_model(proto)
     onnx.save(proto, str(path))
+
+
+def _growing(one: Tensor, two: Tensor, streams: Any) -> dict[int, Any]:
+    """Return the axis on which the state of one stream and of two differ, and its size."""
+    axis = next(k for k, size in enumerate(two.shape) if size != one.shape[k])
+    rows = one.shape[axis]
+    return {axis: streams if rows == 1 else rows * streams}
 
 
 @torch.no_grad()

@@ -195,7 +195,7 @@ class TestLowBand:
         made, frames = network(low=6), spectrum(11, 1, 5, 161)
         state = made.start(1)
         one, after = gains(made, frames, state)
-        assert after["low_hidden"].shape == after["low_cell"].shape == (1, 6)
+        assert after["low_hidden"].shape == after["low_cell"].shape == (1, 1, 6)
         other, _ = gains(made, frames, state | {k: after[k] for k in after if k.startswith("low_")})
         changed = (one != other).any(dim=(0, 1))
         assert changed[:20].all()

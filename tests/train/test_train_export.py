@@ -20,6 +20,7 @@ from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.data import DataError
 from rtdenoise.train.export import ExportError, export, fold_batch_norm, streaming_error, taught
 from rtdenoise.train.networks import NETWORKS, gains
+from rtdenoise.train.offsets import with_moved_offsets
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -135,6 +136,20 @@ def test_folding_keeps_the_output_and_the_original(name, arguments):
     # Fifty layers in float32: how they round depends on the processor.
     torch.testing.assert_close(after, before, atol=1e-4, rtol=0)
     torch.testing.assert_close(again, before, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("attentions", [1, 2, 3])
+def test_moving_offsets_keeps_the_output_and_leaves_one(attentions):
+    arguments = {"channels": 8, "width": 16, "blocks": 3, "attentions": attentions}
+    folded = fold_batch_norm(trained(6, "dualpath", **arguments).build())
+    moved, frames = with_moved_offsets(folded), spectrum(2, 50)
+    with torch.no_grad():
+        want, _ = gains(folded, frames, folded.start(2))
+        got, _ = gains(moved, frames, moved.start(2))
+    torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
+    paths = (*moved.time, *moved.frequency)
+    left = [p for p in paths if any("bias" in name for name, _ in p.back.named_parameters())]
+    assert left == [(moved.frequency if attentions == 3 else moved.time)[-1]]
 
 
 def test_patch_models_compute_the_same_in_float16(tmp_path, monkeypatch, caplog):

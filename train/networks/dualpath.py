@@ -67,16 +67,16 @@ class Layer(nn.Module):
 
 
 class Projection(nn.Module):
-    """A linear layer over the channels of tokens, and batch norm."""
+    """A linear layer over the channels of tokens, and batch norm, added to other tokens."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, width, bias=False)
         self.norm = nn.BatchNorm1d(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Take and return ``[tokens, width]``."""
-        y: Tensor = self.norm(self.linear(x))
+    def forward(self, x: Tensor, onto: Tensor) -> Tensor:
+        """Take ``[tokens, width]`` twice, and return it."""
+        y: Tensor = onto + self.norm(self.linear(x))
         return y
 
 
@@ -89,16 +89,14 @@ class TimePath(nn.Module):
         self.back = Projection(width)
 
     def forward(self, x: Tensor, past: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the output and the two states, each ``[streams, bands, width]``.
+        """Return the output and the two states, each ``[1, streams * bands, width]``.
 
         Shape:
             tokens ``[frames * streams * bands, width]``, in and out.
         """
-        streams, bands, width = past[0].shape
-        before = tuple(p.reshape(1, streams * bands, width) for p in past)
-        y, (hidden, cell) = self.lstm(x.reshape(-1, streams * bands, width), before)
-        y = self.back(y.reshape(-1, width))
-        return x + y, hidden.reshape(past[0].shape), cell.reshape(past[0].shape)
+        _, rows, width = past[0].shape
+        y, (hidden, cell) = self.lstm(x.reshape(-1, rows, width), past)
+        return self.back(y.reshape(-1, width), x), hidden, cell
 
 
 class FrequencyPath(nn.Module):
@@ -122,7 +120,7 @@ class FrequencyPath(nn.Module):
         # Written out: for so few bands it trains ten times faster than the fused kernel.
         score = (query @ key.transpose(-1, -2)) * size**-0.5
         heard = (torch.softmax(score, -1) @ value).transpose(1, 2)
-        y: Tensor = x + self.back(heard.reshape(-1, width))
+        y: Tensor = self.back(heard.reshape(-1, width), x)
         return y
 
 
@@ -190,13 +188,13 @@ class DualPath(nn.Module):
         """Return the state before the first frame.
 
         Shape:
-            ``level``: ``[streams, 2, 99]``; ``hidden_K`` and ``cell_K``:
-            ``[streams, bands, width]``; with ``low``, also that of ``LowBand``.
+            ``level``: ``[streams, 2, 99]``; ``hidden_K`` and ``cell_K``, as an LSTM takes them:
+            ``[1, streams * bands, width]``; with ``low``, also that of ``LowBand``.
         """
         state = {"level": torch.zeros(streams, 2, LEVEL_PAST, device=device)}
         for k in range(len(self.time)):
             for name in (f"hidden_{k}", f"cell_{k}"):
-                state[name] = torch.zeros(streams, self.bands, self.width, device=device)
+                state[name] = torch.zeros(1, streams * self.bands, self.width, device=device)
         return state if self.low is None else state | self.low.start(streams, device)
 
     def forward(

@@ -86,12 +86,12 @@ class LowBand(nn.Module):
         """Return the state before the first frame.
 
         Shape:
-            ``low_hidden`` and ``low_cell``: ``[streams, units]``; ``low_frames``: ``[streams, 2, 3,
-            low bins]``, real and imaginary parts of the spectra of three past frames.
+            ``low_hidden`` and ``low_cell``: ``[1, streams, units]``; ``low_frames``: ``[streams, 2,
+            3, low bins]``, real and imaginary parts of the spectra of three past frames.
         """
         return {
-            "low_hidden": torch.zeros(streams, self.units, device=device),
-            "low_cell": torch.zeros(streams, self.units, device=device),
+            "low_hidden": torch.zeros(1, streams, self.units, device=device),
+            "low_cell": torch.zeros(1, streams, self.units, device=device),
             "low_frames": torch.zeros(streams, 2, TAPS - 1, self.bins, device=device),
         }
 
@@ -116,15 +116,15 @@ class LowBand(nn.Module):
         wide = bands[..., :LOW_BANDS].permute(2, 0, 1, 3)
         quotients, known = (v.reshape(-1, v.shape[2] * v.shape[3]) for v in (turned, wide))
         x = F.relu(self.first(torch.cat((quotients, known), dim=1)))
-        before = state["low_hidden"][None], state["low_cell"][None]
+        before = state["low_hidden"], state["low_cell"]
         y, (hidden, cell) = self.lstm(x.reshape(frames, streams, self.units), before)
         weights = self.out(x + y.reshape(-1, self.units))
         weights = weights.reshape(frames, streams, 2, 2 * TAPS, self.bins)
         turned = quotients.reshape(frames, streams, 1, 2 * TAPS, self.bins)
         added = (weights * turned).sum(3).clamp(-LARGEST, LARGEST)
         after = {
-            "low_hidden": hidden[0],
-            "low_cell": cell[0],
+            "low_hidden": hidden,
+            "low_cell": cell,
             "low_frames": seen[:, :, 1 - TAPS :],
         }
         return added.permute(1, 0, 3, 2), after
