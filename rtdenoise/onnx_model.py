@@ -3,7 +3,8 @@
 The graph takes ``magnitude`` ``[streams, frames, bins]`` and gives ``gain`` of that shape,
 or it takes ``spectrum`` and gives ``gain``, both ``[streams, frames, bins, 2]``: real and
 imaginary part. For each piece of state it has an input ``state.NAME`` and an output
-``next.NAME``.
+``next.NAME``, whose axis of streams is named ``streams``, or ``21*streams`` where each has so many
+rows there, one stream's behind the other's.
 """
 
 from pathlib import Path
