@@ -16,7 +16,7 @@ import numpy as np
 import typer
 
 from rtdenoise.denoiser import Denoiser
-from rtdenoise.model import list_models, load_model
+from rtdenoise.model import list_models, load_model, read_card
 from rtdenoise.tables import markdown
 
 RATES_HZ = (16_000, 48_000)
@@ -83,8 +83,9 @@ def parts(name: str, rate: int) -> dict[str, str]:
 def main(
     out: Annotated[Path | None, typer.Option(help="Markdown file for the table.")] = None,
 ) -> None:
-    """Measure all models that ship, and print or write the table."""
-    rows = [parts(name, rate) for name in list_models() for rate in RATES_HZ]
+    """Measure the models that ship and run at every hop, and print or write the table."""
+    names = [name for name in list_models() if "patch" not in read_card(name).details]
+    rows = [parts(name, rate) for name in names for rate in RATES_HZ]
     table = markdown(rows)
     print(table)
     if out is not None:
