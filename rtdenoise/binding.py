@@ -32,6 +32,7 @@ class Step:
 
     Attributes:
         inputs: to be filled, in the host's memory, before :meth:`run`.
+        outputs: what it gives, likewise, overwritten by the next.
     """
 
     def __init__(
@@ -48,19 +49,25 @@ class Step:
         self._inputs = {name: Memory(place, (streams, *s)) for name, s in inputs.items()}
         self._outputs = {name: Memory(place, (streams, *s)) for name, s in outputs.items()}
         self.inputs = {name: memory.host for name, memory in self._inputs.items()}
+        self.outputs = {name: memory.host for name, memory in self._outputs.items()}
+        self._is_host = place.is_host
         self._bind(session or graph.session, captures=False)
         if not place.is_host:
             self._try_fast(graph, frames)
 
     def run(self) -> dict[str, FloatArray]:
         """Take a step and return the outputs, which are overwritten by the next."""
-        for memory in self._inputs.values():
-            memory.send()
+        if not self._is_host:
+            for memory in self._inputs.values():
+                memory.send()
         # Of two bindings, the one that reads what was written last.
         binding, options = self._bindings[id(self._state.now)]
         self._session.run_with_iobinding(binding, options)
         self._state.turn()
-        return {name: memory.fetch() for name, memory in self._outputs.items()}
+        if not self._is_host:
+            for memory in self._outputs.values():
+                memory.fetch()
+        return self.outputs
 
     def _bind(self, session: Any, captures: bool) -> None:
         self._session, self._bindings = session, {}

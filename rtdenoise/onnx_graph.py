@@ -202,10 +202,13 @@ class GraphState(State):
     def __init__(self, graph: Graph, streams: int, *, is_empty: bool = False) -> None:
         super().__init__({})
         own = [] if is_empty else list(graph.state_shapes)
-        self._graph, self.streams = graph, streams
+        self.streams = streams
         self.now = {name: graph.memory(name, streams) for name in own}
         self.after = {name: graph.memory(name, streams) for name in own}
-        self._show()
+        # Where the device's memory is the host's, the arrays can be seen and changed.
+        sets = (self.now, self.after) if graph.place.is_host else ({}, {})
+        self._seen = [{name: memory.host for name, memory in one.items()} for one in sets]
+        self.arrays = self._seen[0]
 
     def bind(self, binding: Any) -> None:
         """Let a run read the one set of arrays and write the other."""
@@ -216,12 +219,8 @@ class GraphState(State):
     def turn(self) -> None:
         """Let what was written be read next."""
         self.now, self.after = self.after, self.now
-        self._show()
-
-    def _show(self) -> None:
-        """Let the arrays be seen and changed where the device's memory is the host's."""
-        if self._graph.place.is_host:
-            self.arrays = {name: memory.host for name, memory in self.now.items()}
+        self._seen.reverse()
+        self.arrays = self._seen[0]
 
     def reset(self) -> None:
         """Forget everything."""

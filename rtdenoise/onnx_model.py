@@ -8,6 +8,7 @@ rows there, one stream's behind the other's.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,30 +53,42 @@ class OnnxModel(Model):
         if spectrum.shape[1] == 1:
             if state.hop is None:
                 state.hop = self._hop(state)
-            self._fill(state.hop.inputs[self._input], spectrum)
-            gain = state.hop.run()[GAIN].copy()
-        else:
-            feed = np.empty((*spectrum.shape, *self._values), np.float32)
-            self._fill(feed, spectrum)
-            gain = self._graph.run({self._input: feed}, GAIN, state)
-        return (gain if self._input == MAGNITUDE else gain.view(np.complex64)[..., 0]), state
+            self._fill(state.hop.heard, spectrum)
+            state.hop.step.run()
+            return state.hop.gain.copy(), state
+        feed = np.empty((*spectrum.shape, *self._values), np.float32)
+        self._fill(self._seen(feed), spectrum)
+        return self._seen(self._graph.run({self._input: feed}, GAIN, state)), state
 
-    def _hop(self, state: "_OnnxState") -> Step:
+    def _hop(self, state: "_OnnxState") -> "_Hop":
         """Return what takes a step of one frame."""
         shape = (1, self.bins, *self._values)
         is_single = state.streams == 1 and self._graph.place.is_host
         session = self._graph.single if is_single else None
-        return Step(self._graph, 1, {self._input: shape}, {GAIN: shape}, state, session)
+        step = Step(self._graph, 1, {self._input: shape}, {GAIN: shape}, state, session)
+        return _Hop(step, self._seen(step.inputs[self._input]), self._seen(step.outputs[GAIN]))
 
-    def _fill(self, array: FloatArray, spectrum: ComplexArray) -> None:
+    def _seen(self, array: FloatArray) -> FloatArray | ComplexArray:
+        """Return an array of the graph with a complex number where it has two parts."""
+        return array if self._input == MAGNITUDE else array.view(np.complex64)[..., 0]
+
+    def _fill(self, seen: FloatArray | ComplexArray, spectrum: ComplexArray) -> None:
         """Write a spectrum as the graph takes it."""
         if self._input == MAGNITUDE:
-            np.abs(spectrum, out=array)
+            np.abs(spectrum, out=seen)
         else:
-            array.view(np.complex64)[..., 0] = spectrum
+            seen[...] = spectrum
+
+
+class _Hop(NamedTuple):
+    """A step of one frame, and its input and output, bound once."""
+
+    step: Step
+    heard: FloatArray | ComplexArray
+    gain: FloatArray | ComplexArray
 
 
 class _OnnxState(GraphState):
     """State with the step of a single hop, made when there is the first."""
 
-    hop: Step | None = None
+    hop: _Hop | None = None

@@ -212,7 +212,8 @@ class Analysis:
                 writeable=False,
             )
         spectrum = self._rfft(windows * self._window)
-        self._past = samples[:, frames * self._hop :].copy()
+        past = samples[:, frames * self._hop :]
+        self._past = past if frames == 1 else past.copy()  # lest a long block stays in memory
         return np.asarray(spectrum, np.complex64)
 
 
@@ -281,7 +282,8 @@ class Synthesis:
                 total[:, k : k + frames] += parts[:, :, k]
             flat = total.reshape(self._streams, -1)
         ready = frames * self._hop
-        self._sum = flat[:, ready:].copy()
+        rest = flat[:, ready:]
+        self._sum = rest if frames == 1 else rest.copy()  # as in the analysis
         skip = min(self._skip, ready)
         self._skip -= skip
         return flat[:, skip:ready]
