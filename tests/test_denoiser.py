@@ -8,6 +8,7 @@ import pytest
 from toys import FixedGain, Late, LowPass
 
 from rtdenoise import AudioError, Denoiser, denoise, list_models
+from rtdenoise.frontend import finite
 from rtdenoise.gains import limited
 from rtdenoise.stft import StftConfig
 
@@ -159,6 +160,16 @@ def test_not_finite_samples_count_as_silence():
     np.testing.assert_array_equal(
         denoise(damaged, 16_000, "wiener"), denoise(mended, 16_000, "wiener")
     )
+
+
+def test_loud_samples_stay_and_only_damage_is_changed():
+    loud = (1e5 * np.random.default_rng(3).normal(size=(2, 4_000))).astype(np.float32)
+    np.testing.assert_array_equal(finite(loud), loud)
+    for damage, want in ((np.nan, 0), (np.inf, 0), (3e6, 1e6), (-1e30, -1e6)):
+        damaged, mended = loud * 1e-6, loud * 1e-6
+        damaged[1, 7], mended[1, 7] = damage, want
+        np.testing.assert_array_equal(finite(damaged), mended)
+    assert finite(loud[:, :0]).shape == (2, 0)
 
 
 @pytest.mark.parametrize("model", list_models())
