@@ -185,6 +185,10 @@ def train(
         str | None,
         typer.Option(help="Part of the network that learns, such as low; all else stays."),
     ] = None,
+    fixed_norms: Annotated[
+        bool,
+        typer.Option("--fixed-norms", help="Train with the batch statistics of --start-from."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="float32 or bfloat16 (mixed).")] = "float32",
@@ -259,6 +263,7 @@ def train(
         compile=compile,
         start_from=str(start_from) if start_from else None,
         only=only,
+        fixed_norms=fixed_norms,
         seed=seed,
         check_steps=check_steps,
         valid_clips=valid_clips,

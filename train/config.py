@@ -54,6 +54,8 @@ class FitConfig:
         compile: fuse the network's operations: a minute to start, then faster steps.
         start_from: checkpoint whose weights to begin with, instead of random ones.
         only: part of the network that learns, while all else stays as it begins; None for all.
+        fixed_norms: batch norm keeps the means and variances that it begins with, and uses them
+            in training too, as a network that runs does, not those of each batch.
         seed: what every random number follows from.
         check_steps: steps between validations, each of which saves a checkpoint.
         valid_clips: mixtures in the validation set.
@@ -90,6 +92,7 @@ class FitConfig:
     compile: bool = False
     start_from: str | None = None
     only: str | None = None
+    fixed_norms: bool = False
     seed: int = 1
     check_steps: int = 1000
     valid_clips: int = 48
@@ -106,6 +109,8 @@ class FitConfig:
                 raise DataError(
                     f"{name} {getattr(self, name)!r} is unknown; use {' or '.join(choices)}"
                 )
+        if self.fixed_norms and self.start_from is None:
+            raise DataError("--fixed-norms needs a trained network: give --start-from")
         hop = self.stft.hop_samples(RATE_HZ)
         lost = self.stft.synthesis_hops - 1
         by_ear = self.loss in ("intelligibility", "perceptual")
@@ -136,6 +141,8 @@ def recipe(config: FitConfig, processes: int) -> dict[str, Any]:
         values["start_from"] = Path(config.start_from).name
     if config.only is None:
         del values["only"]
+    if not config.fixed_norms:
+        del values["fixed_norms"]
     if config.teacher is None:
         del values["teacher"], values["teacher_weight"]
     else:

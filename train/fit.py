@@ -33,6 +33,8 @@ from rtdenoise.train.validate import Validation, overall
 MOST_SKIPPED = 10
 """Steps without a finite gradient, one after the other, that end a run."""
 
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
 NOT_FETCHED = "none, as they could not be fetched"
 """What a recipe says of encoder weights that a run was to begin with and did not."""
 
@@ -198,6 +200,10 @@ class Fit:
         module.train()
         if self.config.only is not None:
             self.objective.network.eval().get_submodule(self.config.only).train()
+        if self.config.fixed_norms:
+            for layer in self.objective.network.modules():
+                if isinstance(layer, NORMS):
+                    layer.eval()
 
     def _schedule(self) -> float:
         warm = min(1.0, (self.step + 1) / max(1, self.config.warmup_steps))

@@ -152,6 +152,24 @@ class TestLearning:
             changed = bool((second.weights[name] != value).any())
             assert changed == name.startswith("low."), name
 
+    def test_fixed_norms_stay_while_weights_learn(
+        self, config: FitConfig, tmp_path: Path, cache: Path
+    ) -> None:
+        sizes = {"channels": 8, "width": 12, "blocks": 1, "low": 16}
+        config = with_steps(config, 5, network="dualpath", arguments=sizes)
+        first = trained(config, tmp_path / "first", cache)
+        start = str(tmp_path / "first" / "last.pt")
+        second = trained(
+            replace(config, fixed_norms=True, start_from=start), tmp_path / "two", cache
+        )
+        for name, value in first.weights.items():
+            is_statistic = "running" in name or "num_batches" in name
+            assert torch.equal(second.weights[name], value) == is_statistic, name
+
+    def test_fixed_norms_without_a_start_are_refused(self, config: FitConfig) -> None:
+        with pytest.raises(DataError, match="give --start-from"):
+            replace(config, fixed_norms=True)
+
     def test_unknown_part_is_refused(self, config: FitConfig, tmp_path: Path, cache: Path) -> None:
         with pytest.raises(DataError, match="--only low: the network's parts are first, middle"):
             fit(replace(config, only="low"), tmp_path, cache)
