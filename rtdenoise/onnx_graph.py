@@ -113,6 +113,8 @@ class Graph:
         self._taken = {
             k.removeprefix(STATE): shape for k, shape in shapes.items() if k.startswith(STATE)
         }
+        if scalars := [name for name, shape in self._taken.items() if not shape]:
+            raise ModelError(f"{path}: its state {scalars[0]} has no axis of streams")
         self.state_shapes = {name: _of_one(shape) for name, shape in self._taken.items()}
         self._told: set[str] = set()
         self._is_fast = not place.is_host

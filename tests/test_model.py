@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
+from onnx import helper
 from scipy import signal
 from toy_patch import write_patch_model
 
@@ -19,6 +21,12 @@ ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "models"
 DEMO = ROOT / "examples" / "demo"
 TRAINED = sorted(card.parent.name for card in SHIPPED.glob("*/card.json"))
+
+
+def spectra(seed: int, *shape: int) -> np.ndarray:
+    """Spectra of noise: complex64 of a shape."""
+    rng = np.random.default_rng(seed)
+    return (0.01 * (rng.normal(size=shape) + 1j * rng.normal(size=shape))).astype(np.complex64)
 
 
 def test_every_model_has_a_card_and_loads():
@@ -50,12 +58,10 @@ def test_card_says_how_it_was_trained_and_how_good_it_is(name):
 def test_any_portions_of_frames_give_the_same_gains(name, seed):
     model = load_model(name)
     rng = np.random.default_rng(seed)
-    shape = (2, 150, model.bins)
-    spectrum = 0.01 * (rng.normal(size=shape) + 1j * rng.normal(size=shape))
-    spectrum = spectrum.astype(np.complex64)
+    spectrum = spectra(seed, 2, 150, model.bins)
     whole, _ = model.step(spectrum, model.start(2))
     state, parts, place = model.start(2), [], 0
-    while place < shape[1]:
+    while place < spectrum.shape[1]:
         portion = spectrum[:, place : place + int(rng.integers(1, 30))]
         gain, state = model.step(portion, state)
         parts.append(gain)
@@ -66,9 +72,7 @@ def test_any_portions_of_frames_give_the_same_gains(name, seed):
 @pytest.mark.parametrize("name", ["dncnn", "dualpath", "dualpath-tiny"])
 def test_streams_have_a_row_each_of_all_state(name):
     model = load_model(name)
-    rng = np.random.default_rng(6)
-    shape = (3, 30, model.bins)
-    spectrum = (0.01 * (rng.normal(size=shape) + 1j * rng.normal(size=shape))).astype(np.complex64)
+    spectrum = spectra(6, 3, 30, model.bins)
     many, _ = model.step(spectrum, state := model.start(3))
     one = model.start(1)
     model.step(spectrum[:1], one)
@@ -86,9 +90,7 @@ def test_streams_have_a_row_each_of_all_state(name):
 @pytest.mark.parametrize("name", ["dncnn", "dualpath", "dualpath-tiny"])
 def test_hops_of_one_stream_go_on_where_longer_portions_end(name):
     model = load_model(name)
-    rng = np.random.default_rng(5)
-    shape = (1, 60, model.bins)
-    spectrum = (0.01 * (rng.normal(size=shape) + 1j * rng.normal(size=shape))).astype(np.complex64)
+    spectrum = spectra(5, 1, 60, model.bins)
     whole, _ = model.step(spectrum, model.start(1))
     state, parts = model.start(1), []
     for portion in np.split(spectrum, [1, 2, 3, 20, 21, 22, 40, 41], axis=1):
@@ -190,4 +192,21 @@ def test_damaged_graphs_are_named(tmp_path):
         load_model(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match="cannot load"):
+        load_model(tmp_path)
+
+
+def test_state_without_streams_is_refused(tmp_path):
+    shutil.copy(SHIPPED / "dncnn" / "card.json", tmp_path)
+    value, frames = helper.make_tensor_value_info, ["streams", "frames", 161]
+    taken = [value("magnitude", 1, frames), value("state.count", 1, [])]
+    given = [value("gain", 1, frames), value("next.count", 1, [])]
+    nodes = [
+        helper.make_node("Identity", [a.name], [b.name]) for a, b in zip(taken, given, strict=True)
+    ]
+    graph = helper.make_graph(nodes, "counts", taken, given)
+    onnx.save(
+        helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 18)]),
+        str(tmp_path / "model.onnx"),
+    )
+    with pytest.raises(ModelError, match="state count has no axis of streams"):
         load_model(tmp_path)
