@@ -31,7 +31,7 @@ from rtdenoise.train.fold import fold_batch_norm
 from rtdenoise.train.networks import gains, lookahead_frames
 from rtdenoise.train.networks.resunet import ResUNet
 from rtdenoise.train.offsets import with_moved_offsets
-from rtdenoise.train.onnx_lstm import OPSET, with_onnx_lstm
+from rtdenoise.train.onnx_layers import OPSET, with_onnx_layers
 from rtdenoise.train.quantize import store_as_int8
 
 TOLERANCE = 1e-4
@@ -170,7 +170,7 @@ def write_graph(network: nn.Module, bins: int, path: Path, weights: str = "float
         path: file to write.
         weights: how to store them, one of ``WEIGHTS``.
     """
-    folded = with_onnx_lstm(with_moved_offsets(fold_batch_norm(network)))
+    folded = with_onnx_layers(with_moved_offsets(fold_batch_norm(network)))
     state = folded.start(2)
     alone = folded.start(1)
     if isinstance(network, ResUNet):

@@ -1,9 +1,11 @@
 """Export: the graph computes what the network computes, or nothing is written."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
@@ -81,6 +83,16 @@ def test_streaming_graph_equals_offline_network(name, arguments, tmp_path):
     silent, _ = model.step(np.zeros((2, 5, 161), np.complex64), model.start(2))
     assert np.isfinite(silent).all()
     assert told <= 1e-4
+
+
+def test_recurrences_and_attentions_are_single_nodes(tmp_path):
+    sizes = {"channels": 4, "width": 8, "blocks": 3, "heads": 2, "low": 6, "attentions": 2}
+    export(trained(2, "dualpath", **sizes), tmp_path / "mine", "", "", "MIT")
+    nodes = onnx.load(tmp_path / "mine/model.onnx").graph.node
+    found = Counter(node.op_type for node in nodes)
+    assert (found["LSTM"], found["Attention"], found["Softmax"]) == (3 + 1, 2, 0)
+    # ONNX Runtime crashes where an Attention has no offset.
+    assert all(len(node.input) == 3 for node in nodes if node.op_type == "Attention")
 
 
 def test_card_describes_the_model(tmp_path):
