@@ -169,19 +169,25 @@ def doctor() -> None:
 @app.command(context_settings=FORWARD, add_help_option=False)
 def train(context: typer.Context) -> None:
     """Train a model; see rtdenoise train --help."""
-    _forward(context, "app")
+    _forward(context, "cli", "app")
 
 
 @app.command(context_settings=FORWARD, add_help_option=False)
 def export(context: typer.Context) -> None:
     """Export a trained model; see rtdenoise export --help."""
-    _forward(context, "export_app")
+    _forward(context, "cli_checkpoints", "export_app")
 
 
-def _forward(context: typer.Context, name: str) -> None:
+@app.command(context_settings=FORWARD, add_help_option=False)
+def average(context: typer.Context) -> None:
+    """Average the weights of checkpoints; see rtdenoise average --help."""
+    _forward(context, "cli_checkpoints", "average_app")
+
+
+def _forward(context: typer.Context, module: str, name: str) -> None:
     """Hand all arguments to a command line of the trainer, which needs torch."""
     try:
-        trainer = import_module("rtdenoise.train.cli")
+        trainer = import_module(f"rtdenoise.train.{module}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("rtdenoise"):
             raise

@@ -213,7 +213,7 @@ HEAVY = ("onnxruntime", "soundfile", "torch", "scipy.signal", "rich.progress")
 @pytest.mark.parametrize(
     ("arguments", "commands"),
     [
-        (["--help"], ["file", "models", "eval", "bench", "doctor", "train", "export"]),
+        (["--help"], ["file", "models", "eval", "bench", "doctor", "train", "export", "average"]),
         (["bench", "--help"], ["throughput", "latency"]),
     ],
     ids=" ".join,
@@ -235,13 +235,14 @@ def test_help_imports_nothing_heavy(arguments, commands):
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None
-sys.modules.pop("rtdenoise.train.cli", None)
+for name in ("cli", "cli_checkpoints"):
+    sys.modules.pop(f"rtdenoise.train.{name}", None)
 from rtdenoise.cli import main
 main()
 """
 
 
-@pytest.mark.parametrize("command", ["train", "export"])
+@pytest.mark.parametrize("command", ["train", "export", "average"])
 def test_training_without_torch_says_what_to_install(command):
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH, command, "--anything", "x"],
@@ -256,16 +257,19 @@ FORWARDED = """
 import sys, types
 import typer
 import rtdenoise.train
-module = types.ModuleType("rtdenoise.train.cli")
-module.app = lambda args, prog_name: print("train", prog_name, args)
-module.export_app = lambda args, prog_name: print("export", prog_name, args)
-sys.modules["rtdenoise.train.cli"] = module
+def command(name):
+    return lambda args, prog_name: print(name, prog_name, args)
+train, checkpoints = types.ModuleType("train"), types.ModuleType("checkpoints")
+train.app = command("train")
+checkpoints.export_app, checkpoints.average_app = command("export"), command("average")
+sys.modules["rtdenoise.train.cli"] = train
+sys.modules["rtdenoise.train.cli_checkpoints"] = checkpoints
 from rtdenoise.cli import main
 main()
 """
 
 
-@pytest.mark.parametrize("command", ["train", "export"])
+@pytest.mark.parametrize("command", ["train", "export", "average"])
 def test_training_gets_all_arguments(command):
     arguments = ["dncnn", "--help", "-x", "3", "--snr", "-5", "20", "y"]
     done = subprocess.run(
@@ -414,6 +418,7 @@ def test_doctor_exits_with_1_if_a_model_fails():
         (["train", "dncnn", "--device", "gpu"], ["gpu"]),
         (["train", "dncnn", "--patch-frames", "3"], ["too short"]),
         (["export", "nothing.pt", "out"], ["nothing.pt: no such checkpoint"]),
+        (["average", "no.pt", "no.pt:2", "--out", "out.pt"], ["no.pt: no such checkpoint"]),
     ],
 )
 def test_bad_input_to_the_trainer_is_one_line(tmp_path, arguments, parts):

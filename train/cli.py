@@ -1,4 +1,4 @@
-"""`rtdenoise train` and `rtdenoise export`: the command line of the trainer."""
+"""`rtdenoise train`: the command line of the trainer."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,6 @@ from rich.console import Console
 
 from rtdenoise.stft import StftConfig
 from rtdenoise.train.augment import Augmentations
-from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.config import ENCODER_WEIGHTS, LOSSES, FitConfig
 from rtdenoise.train.data import DataError, Sources
 from rtdenoise.train.fit import Fit
@@ -22,7 +21,6 @@ from rtdenoise.train.recipes import list_recipes, read_recipe
 from rtdenoise.train.shape import SQUARE_FRAMES, network_arguments, windows, with_patches
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-export_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def _pick(device: str) -> str:
@@ -284,30 +282,3 @@ def train(
     if scores:  # under torchrun, the first process has them
         console.print(f"best checkpoint: {run / 'best.pt'}", highlight=False)
         console.print("last scores: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))
-
-
-@export_app.command(no_args_is_help=True)
-def export(
-    checkpoint: Annotated[Path, typer.Argument(help="best.pt of a run.")],
-    folder: Annotated[Path, typer.Argument(help="Folder for model.onnx and card.json.")],
-    description: Annotated[str, typer.Option(help="One line for the card.")] = "",
-    data: Annotated[str, typer.Option(help="What it was trained on, with licences.")] = "",
-    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "MIT",
-    limit_db: Annotated[
-        float | None, typer.Option(help="Attenuation limit that suits it, in dB.", min=0)
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="How to store them: float32, or int8 with scales (as of resunet)."),
-    ] = None,
-) -> None:
-    """Export a checkpoint as a model for the runtime, proven to stream as it was trained."""
-    from rtdenoise.train.export import export as write
-
-    if (folder / "model.onnx").exists() and not force:
-        raise DataError(f"{folder} holds a model already; use --force to replace it")
-    trained = Checkpoint.load(checkpoint)
-    told = description or trained.network
-    error = write(trained, folder, told, data, licence, limit_db, weights)
-    print(f"{folder}: streaming and offline gains differ by {error:.1e} at most")

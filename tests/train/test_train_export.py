@@ -187,7 +187,7 @@ def test_shipped_model_is_its_checkpoint(name):
 
 
 def test_existing_models_are_not_replaced_unasked(tmp_path):
-    from rtdenoise.train.cli import export as command
+    from rtdenoise.train.cli_checkpoints import export as command
 
     trained(6, width=8, depth=1).save(tmp_path / "best.pt")
     command(tmp_path / "best.pt", tmp_path / "mine", "", "", "MIT", None, False)

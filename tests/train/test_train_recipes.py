@@ -48,10 +48,11 @@ def refused(*arguments: str) -> str:
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_shipped_recipes_describe_a_training(ask, name: str) -> None:
-    config = ask("--preset", name)
+    values = read_recipe(name)
+    start = ["--start-from", "a.pt"] if values.get("fixed_norms") else []
+    config = ask("--preset", name, *start)
     network = NETWORKS[config.network](**config.arguments)
     assert sum(p.numel() for p in network.parameters()) > 10_000
-    values = read_recipe(name)
     assert config.hours == values["hours"]
     assert config.batch_clips == values["batch"]
 
@@ -68,6 +69,12 @@ def test_the_sizes_are_ordered() -> None:
         return sum(p.numel() for p in NETWORKS["dualpath"](**shape).parameters())
 
     assert size("tiny") < size("base") < size("large")
+
+
+def test_going_further_fits_the_default_models_weights(ask) -> None:
+    further = ask("--preset", "further", "--start-from", "a.pt")
+    assert further.arguments == ask("--preset", "base").arguments
+    assert further.fixed_norms
 
 
 def test_options_win_over_the_recipe(ask, tmp_path: Path) -> None:
