@@ -43,17 +43,23 @@ def average(paths: list[Path], shares: list[float]) -> Checkpoint:
     checkpoints = [Checkpoint.load(path) for path in paths]
     first = checkpoints[0]
     for path, other in zip(paths, checkpoints, strict=True):
-        for name in SAME:
-            if getattr(other, name) != getattr(first, name):
-                raise DataError(
-                    f"{path}: not the same {name} as {paths[0]}; only weights of one network "
-                    "have an average"
-                )
+        differ = [name for name in SAME if getattr(other, name) != getattr(first, name)]
+        if _shapes(other) != _shapes(first):  # of another version, say
+            differ.append("weights")
+        if differ:
+            raise DataError(
+                f"{path}: not the same {differ[0]} as {paths[0]}; only weights of one network "
+                "have an average"
+            )
     parts = [share / sum(shares) for share in shares]
     weights = {name: _mean([c.weights[name] for c in checkpoints], parts) for name in first.weights}
     told = [[path.name, round(part, 4)] for path, part in zip(paths, parts, strict=True)]
     recipe = first.recipe | {"average": told}
     return replace(first, weights=weights, recipe=recipe, scores={}, resume={})
+
+
+def _shapes(checkpoint: Checkpoint) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in checkpoint.weights.items()}
 
 
 def _mean(values: list[Tensor], parts: list[float]) -> Tensor:

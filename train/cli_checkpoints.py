@@ -50,6 +50,8 @@ def average(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Average the weights of checkpoints of one network: before and after a part of training."""
+    if out.is_dir():
+        raise DataError(f"{out} is a folder; name a file to write")
     if out.exists() and not force:
         raise DataError(f"{out} exists already; use --force to replace it")
     if not out.parent.is_dir():

@@ -98,6 +98,20 @@ def test_other_networks_are_refused(paths: list[Path], change: dict[str, object]
         average(paths[:2], [1.0, 1.0])
 
 
+@pytest.mark.parametrize("change", ["a name less", "another shape"])
+def test_weights_that_do_not_match_are_refused(paths: list[Path], change: str) -> None:
+    odd = checkpoint(2)
+    name = next(iter(odd.weights))
+    if change == "a name less":
+        del odd.weights[name]
+    else:
+        odd.weights[name] = odd.weights[name][:1]
+    odd.save(paths[1])
+    for order in (paths[:2], paths[1::-1]):
+        with pytest.raises(DataError, match="not the same weights as"):
+            average(order, [1.0, 1.0])
+
+
 def test_one_alone_has_no_average(paths: list[Path]) -> None:
     with pytest.raises(DataError, match="two checkpoints"):
         average(paths[:1], [1.0])
@@ -131,3 +145,10 @@ def test_a_colon_may_be_part_of_a_name(paths: list[Path]) -> None:
 def test_a_folder_that_is_not_there_is_told(paths: list[Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone: no such folder"):
         command([str(p) for p in paths], tmp_path / "gone" / "mean.pt")
+
+
+def test_a_folder_is_not_replaced_even_if_asked(paths: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(DataError, match="runs is a folder"):
+        command([str(p) for p in paths], tmp_path / "runs", force=True)
+    assert not list(tmp_path.glob("*.part"))
