@@ -33,6 +33,8 @@ def export(
     """Export a checkpoint as a model for the runtime, proven to stream as it was trained."""
     from rtdenoise.train.export import export as write  # the ONNX exporter takes long to import
 
+    if folder.is_file():
+        raise DataError(f"{folder} is a file; name a folder to write to")
     if (folder / "model.onnx").exists() and not force:
         raise DataError(f"{folder} holds a model already; use --force to replace it")
     trained = Checkpoint.load(checkpoint)

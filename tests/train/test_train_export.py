@@ -186,6 +186,17 @@ def test_shipped_model_is_its_checkpoint(name):
     assert streaming_error(checkpoint.build(), model) <= 1e-4
 
 
+def test_a_file_is_no_place_for_a_model(tmp_path):
+    from rtdenoise.train.cli_checkpoints import export as command
+
+    best = tmp_path / "best.pt"
+    trained(6, width=8, depth=1).save(best)
+    before = best.read_bytes()
+    with pytest.raises(DataError, match="is a file"):
+        command(best, best, force=True)
+    assert best.read_bytes() == before
+
+
 def test_existing_models_are_not_replaced_unasked(tmp_path):
     from rtdenoise.train.cli_checkpoints import export as command
 
