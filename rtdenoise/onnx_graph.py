@@ -127,7 +127,13 @@ class Graph:
         there are a dozen less.
         """
         fixed = self._fixed(1, 1)
-        return open_session(self.path, self.place.providers(), fixed=fixed, content=self._content)
+        return open_session(
+            self.path,
+            self.place.providers(),
+            fixed=fixed,
+            content=self._content,
+            is_small=True,
+        )
 
     def memory(self, state: str, streams: int) -> Memory:
         """Return an array for one piece of state of some streams."""
