@@ -8,17 +8,20 @@ Reference:
     https://arxiv.org/abs/2109.01903
 """
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.data import DataError
+from rtdenoise.train.networks import NETWORKS
 
 SAME = ("network", "arguments", "stft", "rate_hz")
-"""What checkpoints must have in common; names of attributes."""
+"""What checkpoints must have in common."""
 
 
 def average(paths: list[Path], shares: list[float]) -> Checkpoint:
@@ -43,7 +46,7 @@ def average(paths: list[Path], shares: list[float]) -> Checkpoint:
     checkpoints = [Checkpoint.load(path) for path in paths]
     first = checkpoints[0]
     for path, other in zip(paths, checkpoints, strict=True):
-        differ = [name for name in SAME if getattr(other, name) != getattr(first, name)]
+        differ = [name for name in SAME if _told(other)[name] != _told(first)[name]]
         if _shapes(other) != _shapes(first):  # of another version, say
             differ.append("weights")
         if differ:
@@ -56,6 +59,15 @@ def average(paths: list[Path], shares: list[float]) -> Checkpoint:
     told = [[path.name, round(part, 4)] for path, part in zip(paths, parts, strict=True)]
     recipe = first.recipe | {"average": told}
     return replace(first, weights=weights, recipe=recipe, scores={}, resume={})
+
+
+def _told(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what a checkpoint says of itself, with the arguments that were left as they are."""
+    told = {name: getattr(checkpoint, name) for name in SAME}
+    if checkpoint.network in NETWORKS:
+        known = inspect.signature(NETWORKS[checkpoint.network]).parameters
+        told["arguments"] = {k: p.default for k, p in known.items()} | checkpoint.arguments
+    return told
 
 
 def _shapes(checkpoint: Checkpoint) -> dict[str, torch.Size]:

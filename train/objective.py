@@ -28,7 +28,8 @@ YOUNG_SHARE = 0.1
 """Share of the patches that a patch network sees as in the first moments of a stream."""
 
 RATED = 8
-"""One in so many clips is rated: on a CPU its rating costs a fifth of the step."""
+"""One in so many clips of a batch is rated, and one at least. One in eight costs a fifth of a step
+on a CPU."""
 
 
 class Objective(nn.Module):

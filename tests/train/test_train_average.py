@@ -1,3 +1,4 @@
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,6 +97,14 @@ def test_other_networks_are_refused(paths: list[Path], change: dict[str, object]
     replace(checkpoint(2), **change).save(paths[1])
     with pytest.raises(DataError, match=rf"2\.pt: not the same {next(iter(change))} as .*1\.pt"):
         average(paths[:2], [1.0, 1.0])
+
+
+def test_a_default_written_out_is_no_other_network(paths: list[Path]) -> None:
+    before = average(paths, [1.0, 1.0, 1.0]).weights
+    bins = inspect.signature(DnCnn).parameters["bins"].default
+    replace(checkpoint(2), arguments=ARGUMENTS | {"bins": bins}).save(paths[1])
+    after = average(paths, [1.0, 1.0, 1.0]).weights
+    assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
 @pytest.mark.parametrize("change", ["a name less", "another shape"])
