@@ -1,11 +1,13 @@
 """Recipes and the options of the command line, with the training itself left out."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+from rtdenoise.model import read_card
 from rtdenoise.stft import StftConfig
 from rtdenoise.train import cli, tune
 from rtdenoise.train.config import FitConfig
@@ -69,6 +71,21 @@ def test_the_sizes_are_ordered() -> None:
         return sum(p.numel() for p in NETWORKS["dualpath"](**shape).parameters())
 
     assert size("tiny") < size("base") < size("large")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "model"), [("base", "dualpath"), ("tiny", "dualpath-tiny"), ("resunet", "resunet")]
+)
+def test_recipes_make_the_networks_that_ship(ask, recipe: str, model: str) -> None:
+    made = ask("--preset", recipe)
+    shipped = read_card(model).details["network"]
+    assert made.network == shipped["class"]
+
+    def whole(arguments: dict[str, Any]) -> dict[str, Any]:
+        known = inspect.signature(NETWORKS[made.network]).parameters
+        return {name: p.default for name, p in known.items()} | arguments
+
+    assert whole(made.arguments) == whole(shipped["arguments"])
 
 
 def test_going_further_fits_the_default_models_weights(ask) -> None:
