@@ -8,7 +8,6 @@ Reference:
     https://arxiv.org/abs/2109.01903
 """
 
-import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.data import DataError
 from rtdenoise.train.networks import NETWORKS
+from rtdenoise.train.shape import with_defaults
 
 SAME = ("network", "arguments", "stft", "rate_hz")
 """What checkpoints must have in common."""
@@ -65,8 +65,7 @@ def _told(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return what a checkpoint says of itself, with the arguments that were left as they are."""
     told = {name: getattr(checkpoint, name) for name in SAME}
     if checkpoint.network in NETWORKS:
-        known = inspect.signature(NETWORKS[checkpoint.network]).parameters
-        told["arguments"] = {k: p.default for k, p in known.items()} | checkpoint.arguments
+        told["arguments"] = with_defaults(checkpoint.network, checkpoint.arguments)
     return told
 
 

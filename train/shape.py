@@ -45,6 +45,12 @@ def network_arguments(
     return chosen if bins == known["bins"].default else chosen | {"bins": bins}
 
 
+def with_defaults(network: str, arguments: Arguments) -> Arguments:
+    """Return the arguments of a network with those that were left as they are."""
+    known = inspect.signature(NETWORKS[network]).parameters
+    return {name: parameter.default for name, parameter in known.items()} | arguments
+
+
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 

@@ -1,4 +1,3 @@
-import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.cli_checkpoints import average as command
 from rtdenoise.train.data import DataError
 from rtdenoise.train.networks.dncnn import DnCnn
+from rtdenoise.train.shape import with_defaults
 
 ARGUMENTS = {"width": 8, "depth": 2, "dropout": 0.1}
 
@@ -101,8 +101,7 @@ def test_other_networks_are_refused(paths: list[Path], change: dict[str, object]
 
 def test_a_default_written_out_is_no_other_network(paths: list[Path]) -> None:
     before = average(paths, [1.0, 1.0, 1.0]).weights
-    bins = inspect.signature(DnCnn).parameters["bins"].default
-    replace(checkpoint(2), arguments=ARGUMENTS | {"bins": bins}).save(paths[1])
+    replace(checkpoint(2), arguments=with_defaults("dncnn", ARGUMENTS)).save(paths[1])
     after = average(paths, [1.0, 1.0, 1.0]).weights
     assert all(torch.equal(after[name], value) for name, value in before.items())
 

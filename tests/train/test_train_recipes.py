@@ -1,6 +1,5 @@
 """Recipes and the options of the command line, with the training itself left out."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from rtdenoise.train.config import FitConfig
 from rtdenoise.train.data import RATE_HZ, DataError
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.recipes import list_recipes, read_recipe
+from rtdenoise.train.shape import with_defaults
 from rtdenoise.train.trials import Trial
 
 
@@ -80,12 +80,8 @@ def test_recipes_make_the_networks_that_ship(ask, recipe: str, model: str) -> No
     made = ask("--preset", recipe)
     shipped = read_card(model).details["network"]
     assert made.network == shipped["class"]
-
-    def whole(arguments: dict[str, Any]) -> dict[str, Any]:
-        known = inspect.signature(NETWORKS[made.network]).parameters
-        return {name: p.default for name, p in known.items()} | arguments
-
-    assert whole(made.arguments) == whole(shipped["arguments"])
+    name = made.network
+    assert with_defaults(name, made.arguments) == with_defaults(name, shipped["arguments"])
 
 
 def test_going_further_fits_the_default_models_weights(ask) -> None:
