@@ -44,9 +44,9 @@ def average(paths: list[Path], shares: list[float]) -> Checkpoint:
         if not 0 < share < float("inf"):
             raise DataError(f"{path}: its share is {share:g}; it must be more than 0")
     checkpoints = [Checkpoint.load(path) for path in paths]
-    first = checkpoints[0]
+    first, wanted = checkpoints[0], _told(checkpoints[0])
     for path, other in zip(paths, checkpoints, strict=True):
-        differ = [name for name in SAME if _told(other)[name] != _told(first)[name]]
+        differ = [name for name, value in _told(other).items() if value != wanted[name]]
         if _shapes(other) != _shapes(first):  # of another version, say
             differ.append("weights")
         if differ:
