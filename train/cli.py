@@ -187,6 +187,10 @@ def train(
         bool,
         typer.Option("--fixed-norms", help="Train with the batch statistics of --start-from."),
     ] = False,
+    norm_clips: Annotated[
+        int,
+        typer.Option(help="Measure batch statistics on so many clips before validation.", min=0),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="float32 or bfloat16 (mixed).")] = "float32",
@@ -262,6 +266,7 @@ def train(
         start_from=str(start_from) if start_from else None,
         only=only,
         fixed_norms=fixed_norms,
+        norm_clips=norm_clips,
         seed=seed,
         check_steps=check_steps,
         valid_clips=valid_clips,

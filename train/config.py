@@ -56,6 +56,8 @@ class FitConfig:
         only: part of the network that learns, while all else stays as it begins; None for all.
         fixed_norms: batch norm keeps the means and variances that it begins with, and uses them
             in training too, as a network that runs does, not those of each batch.
+        norm_clips: on so many clips each validation first measures what batch norm keeps, for the
+            averaged weights; 0 takes the averages of what the training kept.
         seed: what every random number follows from.
         check_steps: steps between validations, each of which saves a checkpoint.
         valid_clips: mixtures in the validation set.
@@ -93,6 +95,7 @@ class FitConfig:
     start_from: str | None = None
     only: str | None = None
     fixed_norms: bool = False
+    norm_clips: int = 0
     seed: int = 1
     check_steps: int = 1000
     valid_clips: int = 48
@@ -111,6 +114,9 @@ class FitConfig:
                 )
         if self.fixed_norms and self.start_from is None:
             raise DataError("--fixed-norms needs a trained network: give --start-from")
+        if self.norm_clips and (self.fixed_norms or self.only is not None):
+            other = "--fixed-norms" if self.fixed_norms else "--only"
+            raise DataError(f"--norm-clips changes what {other} keeps; leave out one of them")
         hop = self.stft.hop_samples(RATE_HZ)
         lost = self.stft.synthesis_hops - 1
         by_ear = self.loss in ("intelligibility", "perceptual")
@@ -143,6 +149,8 @@ def recipe(config: FitConfig, processes: int) -> dict[str, Any]:
         del values["only"]
     if not config.fixed_norms:
         del values["fixed_norms"]
+    if not config.norm_clips:
+        del values["norm_clips"]
     if config.teacher is None:
         del values["teacher"], values["teacher_weight"]
     else:

@@ -1,10 +1,13 @@
-"""Networks that go on from shallower ones: new blocks begin as identities."""
+"""Networks that begin with the weights of others, where those may be shallower."""
 
 import re
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from rtdenoise.train.checkpoint import Checkpoint
+from rtdenoise.train.data import DataError
 from rtdenoise.train.networks.dualpath import DualPath
 from rtdenoise.train.networks.resunet import ResUNet
 
@@ -13,6 +16,19 @@ BLOCKS = {
     DualPath: re.compile(r"((?:time|frequency)\.\d+)\.(.+)"),
 }
 """Name of a weight in a block that adds to its input: the block, and the rest."""
+
+
+def adopt(network: nn.Module, path: Path) -> None:
+    """Give a network the weights of a checkpoint.
+
+    Raises:
+        DataError: they do not fit.
+    """
+    weights = deepened(network, Checkpoint.load(path).weights)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DataError(f"{path}: its network has another shape; give its options") from error
 
 
 def deepened(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:

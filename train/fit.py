@@ -21,10 +21,11 @@ from torch.utils.tensorboard import SummaryWriter
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.config import FitConfig, recipe
 from rtdenoise.train.data import RATE_HZ, DataError, load_corpus
-from rtdenoise.train.deepen import deepened
+from rtdenoise.train.deepen import adopt
 from rtdenoise.train.mix import Mixer
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.networks.resunet import ResUNet
+from rtdenoise.train.norms import norms
 from rtdenoise.train.objective import Objective
 from rtdenoise.train.optimizer import let_only_learn, make_optimizer
 from rtdenoise.train.teacher import Teacher
@@ -32,8 +33,6 @@ from rtdenoise.train.validate import Validation, overall
 
 MOST_SKIPPED = 10
 """Steps without a finite gradient, one after the other, that end a run."""
-
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 NOT_FETCHED = "none, as they could not be fetched"
 """What a recipe says of encoder weights that a run was to begin with and did not."""
@@ -79,7 +78,7 @@ class Fit:
         except ValueError as error:
             raise DataError(f"{config.network}: {error}") from error
         if config.start_from is not None:
-            _adopt(network, Path(config.start_from))
+            adopt(network, Path(config.start_from))
         elif config.encoder_weights != "none" and not (folder / "last.pt").exists():
             self._begin_with(network)
         teacher = None
@@ -201,9 +200,8 @@ class Fit:
         if self.config.only is not None:
             self.objective.network.eval().get_submodule(self.config.only).train()
         if self.config.fixed_norms:
-            for layer in self.objective.network.modules():
-                if isinstance(layer, NORMS):
-                    layer.eval()
+            for layer in norms(self.objective.network):
+                layer.eval()
 
     def _schedule(self) -> float:
         warm = min(1.0, (self.step + 1) / max(1, self.config.warmup_steps))
@@ -227,6 +225,8 @@ class Fit:
         current = {k: v.clone() for k, v in network.state_dict().items()}
         network.load_state_dict(self.average)
         self.objective.eval()
+        if self.config.norm_clips:
+            self._measure_norms()
         scores = self.validation.score(self.objective.denoise)
         network.load_state_dict(current)
         logged = {"loss": float(running[0]), "train_snr_db": float(running[1]), **scores}
@@ -244,6 +244,15 @@ class Fit:
             self._save("best.pt", scores, resumable=False)
         self._save("last.pt", scores, resumable=True)
         return scores
+
+    def _measure_norms(self) -> None:
+        """Measure the statistics of the averaged weights, which are in the network."""
+        config = self.config
+        first = self.total_steps * self.processes  # what comes after all that it learns from
+        numbers = range(first, first + math.ceil(config.norm_clips / config.batch_clips))
+        torch.manual_seed(config.seed)
+        self.objective.measure_norms(self.mixer.batch(k, config.batch_clips)[0] for k in numbers)
+        self.average = {k: v.clone() for k, v in self.objective.network.state_dict().items()}
 
     def _save(self, name: str, scores: dict[str, float], resumable: bool) -> None:
         config = self.config
@@ -299,12 +308,3 @@ def _check_precision(precision: str, device: torch.device) -> None:
     known = device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if precision == "bfloat16" and not known:
         raise DataError("this processor cannot train in bfloat16; use --precision float32")
-
-
-def _adopt(network: nn.Module, path: Path) -> None:
-    """Give a network the weights of a checkpoint."""
-    weights = deepened(network, Checkpoint.load(path).weights)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise DataError(f"{path}: its network has another shape; give its options") from error

@@ -1,6 +1,6 @@
 """From clips to the loss: front end, patches, network, resynthesis."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -19,6 +19,7 @@ from rtdenoise.train.losses import (
 from rtdenoise.train.mos import MosTerm
 from rtdenoise.train.networks import clip_gains, gains
 from rtdenoise.train.networks.resunet import ResUNet
+from rtdenoise.train.norms import measured_anew
 from rtdenoise.train.patches import column_weights, cut_patches, hide_beginnings, sample_weights
 from rtdenoise.train.perceptual import PesqTerm
 from rtdenoise.train.stft import Stft
@@ -79,8 +80,7 @@ class Objective(nn.Module):
         Shape:
             two float ``[clips, samples]`` to two scalars.
         """
-        noisy_patches = cut_patches(self.stft.analysis(noisy), self._config.patch_frames)
-        clean_patches = cut_patches(self.stft.analysis(clean), self._config.patch_frames)
+        noisy_patches, clean_patches = self._patches(noisy), self._patches(clean)
         if self._of_patches and self.training:
             noisy_patches, clean_patches = hide_beginnings(
                 noisy_patches, clean_patches, YOUNG_SHARE
@@ -106,6 +106,9 @@ class Objective(nn.Module):
             loss = loss + self._config.teacher_weight * imitation
         return loss, snr_db(heard.detach(), wanted).mean()
 
+    def _patches(self, samples: Tensor) -> Tensor:
+        return cut_patches(self.stft.analysis(samples), self._config.patch_frames)
+
     def _perceived(self, heard: Tensor, wanted: Tensor) -> Tensor:
         """Return what those terms of the loss say that imitate listeners."""
         loss = heard.new_zeros(())
@@ -127,6 +130,20 @@ class Objective(nn.Module):
     def _precision(self, samples: Tensor) -> AbstractContextManager[None]:
         mixed = self._config.precision == "bfloat16"
         return torch.autocast(samples.device.type, torch.bfloat16, enabled=mixed)
+
+    @torch.no_grad()
+    def measure_norms(self, clips: Iterable[Tensor]) -> None:
+        """Measure anew what batch norm keeps, on noisy clips as the training shows them.
+
+        Args:
+            clips: float ``[clips, samples]`` each.
+        """
+        with measured_anew(self.network):
+            for noisy in clips:
+                patches = self._patches(noisy)
+                if self._of_patches:
+                    patches, _ = hide_beginnings(patches, patches, YOUNG_SHARE)
+                self._gain(patches)
 
     @torch.no_grad()
     def denoise(self, noisy: Tensor) -> Tensor:

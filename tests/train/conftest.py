@@ -8,8 +8,10 @@ import numpy.typing as npt
 import pytest
 import soundfile
 import torch
+from small_runs import with_steps
 
 from rtdenoise.train.augment import Augmentations, Strength
+from rtdenoise.train.config import FitConfig
 from rtdenoise.train.data import RATE_HZ, Corpus, Pool, Sources
 from rtdenoise.train.mix import MixConfig
 
@@ -99,3 +101,23 @@ def only() -> Callable[..., MixConfig]:
         return MixConfig(**values, augmentations=chosen)
 
     return configure
+
+
+@pytest.fixture
+def config(sources: Sources) -> FitConfig:
+    """A run of ten steps with two validations on the way."""
+    return with_steps(
+        FitConfig(
+            network="dncnn",
+            arguments={"width": 8, "depth": 2, "dropout": 0.1},
+            sources=sources,
+            mix=MixConfig(rooms=2),
+            patch_frames=20,
+            patches=2,
+            batch_clips=4,
+            warmup_steps=2,
+            check_steps=4,
+            valid_clips=1,
+        ),
+        10,
+    )

@@ -28,25 +28,6 @@ def _quick_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validate.importlib.util, "find_spec", lambda name: None)
 
 
-@pytest.fixture
-def config(sources: Sources) -> FitConfig:
-    return with_steps(
-        FitConfig(
-            network="dncnn",
-            arguments={"width": 8, "depth": 2, "dropout": 0.1},
-            sources=sources,
-            mix=MixConfig(rooms=2),
-            patch_frames=20,
-            patches=2,
-            batch_clips=4,
-            warmup_steps=2,
-            check_steps=4,
-            valid_clips=1,
-        ),
-        10,
-    )
-
-
 def fit(config: FitConfig, folder: Path, cache: Path) -> Fit:
     return Fit(config, folder, cache, "cpu", Console(quiet=True))
 
@@ -186,7 +167,7 @@ class TestReproducibility:
         other = trained(replace(config, seed=2), tmp_path / "other", cache)
         assert not torch.equal(one.weights["first.weight"], other.weights["first.weight"])
 
-    @pytest.mark.parametrize("stop", [4, 6])
+    @pytest.mark.parametrize(("stop", "norm_clips"), [(4, 0), (6, 0), (6, 8)])
     def test_resumed_run_ends_as_an_uninterrupted_one(
         self,
         config: FitConfig,
@@ -194,7 +175,9 @@ class TestReproducibility:
         cache: Path,
         monkeypatch: pytest.MonkeyPatch,
         stop: int,
+        norm_clips: int,
     ) -> None:
+        config = replace(config, norm_clips=norm_clips)
         whole = trained(config, tmp_path / "whole", cache)
         step = Fit._train_step
 
