@@ -80,7 +80,9 @@ class Objective(nn.Module):
         Shape:
             two float ``[clips, samples]`` to two scalars.
         """
-        noisy_patches, clean_patches = self._patches(noisy), self._patches(clean)
+        spectrum = self.stft.analysis(noisy)
+        noisy_patches = self._patches(spectrum)
+        clean_patches = self._patches(self.stft.analysis(clean))
         if self._of_patches and self.training:
             noisy_patches, clean_patches = hide_beginnings(
                 noisy_patches, clean_patches, YOUNG_SHARE
@@ -100,14 +102,15 @@ class Objective(nn.Module):
             if done >= self._config.pesq_from:
                 loss = loss + self._perceived(heard, wanted)
         if self._teacher is not None:
-            with self._precision(noisy):
-                taught = self._teacher(noisy_patches)
+            # It hears whole clips: what came before a patch makes it a better teacher.
+            with self._precision(spectrum):
+                taught = self._patches(self._teacher(spectrum))
             imitation = teacher_loss(gain, taught, noisy_patches.abs(), self._columns)
             loss = loss + self._config.teacher_weight * imitation
         return loss, snr_db(heard.detach(), wanted).mean()
 
-    def _patches(self, samples: Tensor) -> Tensor:
-        return cut_patches(self.stft.analysis(samples), self._config.patch_frames)
+    def _patches(self, spectrum: Tensor) -> Tensor:
+        return cut_patches(spectrum, self._config.patch_frames)
 
     def _perceived(self, heard: Tensor, wanted: Tensor) -> Tensor:
         """Return what those terms of the loss say that imitate listeners."""
@@ -140,7 +143,7 @@ class Objective(nn.Module):
         """
         with measured_anew(self.network):
             for noisy in clips:
-                patches = self._patches(noisy)
+                patches = self._patches(self.stft.analysis(noisy))
                 if self._of_patches:
                     patches, _ = hide_beginnings(patches, patches, YOUNG_SHARE)
                 self._gain(patches)

@@ -20,6 +20,8 @@ from rtdenoise.train.losses import teacher_loss
 from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.networks.resunet import ResUNet
+from rtdenoise.train.objective import Objective
+from rtdenoise.train.patches import cut_patches
 from rtdenoise.train.teacher import Teacher, best_gains
 
 CPU = torch.device("cpu")
@@ -178,6 +180,25 @@ class TestLearning:
             taught = Teacher(Path(str(config.teacher)), config.stft, CPU)(noisy)
             apart[weight] = float(teacher_loss(gain, taught, noisy.abs()))
         assert apart[100.0] < 0.7 * apart[0.0]
+
+    def test_the_teacher_hears_what_came_before_a_patch(
+        self, config: FitConfig, tmp_path: Path
+    ) -> None:
+        trained(9, "dualpath").save(tmp_path / "dualpath.pt")
+        config = replace(config, network="dualpath", arguments={}, patches=3, teacher_weight=2.0)
+        teacher = Teacher(tmp_path / "dualpath.pt", StftConfig(), CPU)
+        torch.manual_seed(10)
+        student = NETWORKS["dualpath"]().eval()
+        noisy = 0.1 * torch.randn(2, config.clip_samples)
+        alone, taught = (Objective(student, config, t).eval() for t in (None, teacher))
+        with torch.no_grad():
+            whole = alone.stft.analysis(noisy)
+            patches = cut_patches(whole, 64)
+            wanted = cut_patches(teacher(whole), 64)
+            imitation = teacher_loss(alone._gain(patches), wanted, patches.abs())
+            losses = [objective(noisy, noisy)[0] for objective in (alone, taught)]
+        assert float((wanted - teacher(patches)).abs().max()) > 1e-3  # it makes a difference
+        torch.testing.assert_close(losses[1] - losses[0], 2.0 * imitation)
 
     def test_the_teacher_stays_as_it_is(
         self, config: FitConfig, tmp_path: Path, cache: Path
