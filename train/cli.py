@@ -127,6 +127,9 @@ def train(
     newest_weight: Annotated[
         float, typer.Option(help="resunet: what a patch's newest frames count.", min=0)
     ] = 4.0,
+    streamed: Annotated[
+        bool, typer.Option("--streamed", help="resunet: train on what streaming gives of a clip.")
+    ] = False,
     teacher: Annotated[
         Path | None, typer.Option(help="Trained model to imitate: a checkpoint, or its folder.")
     ] = None,
@@ -253,6 +256,7 @@ def train(
         pesq_from=pesq_from,
         mos_weight=mos_weight,
         newest_weight=newest_weight,
+        streamed=streamed,
         encoder_weights=encoder_weights,
         teacher=str(teacher) if teacher else None,
         teacher_weight=teacher_weight,

@@ -41,6 +41,8 @@ class FitConfig:
             one in eight clips is rated.
         newest_weight: of a network that sees patches: what one of the columns that
             streaming gives counts against one of the others (PESQ judges whole patches).
+        streamed: train such a network on what streaming gives of a clip, where each patch counts
+            by its newest columns alone, instead of on each of the clip's patches as a whole.
         encoder_weights: of such a network: what its encoder begins with, ``none`` (random
             weights) or ``imagenet``.
         teacher: file or folder of a trained model whose gains are imitated too.
@@ -82,6 +84,7 @@ class FitConfig:
     pesq_from: float = 0.6
     mos_weight: float = 0.0
     newest_weight: float = 4.0
+    streamed: bool = False
     encoder_weights: str = "none"
     teacher: str | None = None
     teacher_weight: float = 1.0
@@ -117,6 +120,8 @@ class FitConfig:
         if self.norm_clips and (self.fixed_norms or self.only is not None):
             other = "--fixed-norms" if self.fixed_norms else "--only"
             raise DataError(f"--norm-clips changes what {other} keeps; leave out one of them")
+        if self.streamed and self.network != "resunet":
+            raise DataError(f"--streamed is for resunet; {self.network} is always trained so")
         hop = self.stft.hop_samples(RATE_HZ)
         lost = self.stft.synthesis_hops - 1
         by_ear = self.loss in ("intelligibility", "perceptual")
@@ -161,4 +166,6 @@ def recipe(config: FitConfig, processes: int) -> dict[str, Any]:
         del values["optimizer"]
     if config.network != "resunet":
         del values["newest_weight"], values["encoder_weights"]
+    if not config.streamed:
+        del values["streamed"]
     return values

@@ -17,7 +17,7 @@ from rtdenoise.train.losses import (
     teacher_loss,
 )
 from rtdenoise.train.mos import MosTerm
-from rtdenoise.train.networks import clip_gains, gains
+from rtdenoise.train.networks import clip_gains
 from rtdenoise.train.networks.resunet import ResUNet
 from rtdenoise.train.norms import measured_anew
 from rtdenoise.train.patches import column_weights, cut_patches, hide_beginnings, sample_weights
@@ -47,7 +47,8 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
-        self._of_patches = isinstance(network, ResUNet)
+        self._of_patches = isinstance(network, ResUNet) and not config.streamed
+        self._frames = config.patch_frames * (config.patches if config.streamed else 1)
         called = network.patch if self._of_patches else network
         self._fused = _fused(called) if config.compile else called
         self.stft = Stft(config.stft, RATE_HZ)
@@ -110,7 +111,7 @@ class Objective(nn.Module):
         return loss, snr_db(heard.detach(), wanted).mean()
 
     def _patches(self, spectrum: Tensor) -> Tensor:
-        return cut_patches(spectrum, self._config.patch_frames)
+        return cut_patches(spectrum, self._frames)
 
     def _perceived(self, heard: Tensor, wanted: Tensor) -> Tensor:
         """Return what those terms of the loss say that imitate listeners."""
@@ -127,8 +128,7 @@ class Objective(nn.Module):
         with self._precision(spectrum):
             if self._of_patches:
                 return self._fused(spectrum.abs())
-            state = self.network.start(spectrum.shape[0], spectrum.device)
-            return gains(self._fused, spectrum, state)[0]
+            return clip_gains(self.network, spectrum, self._fused)
 
     def _precision(self, samples: Tensor) -> AbstractContextManager[None]:
         mixed = self._config.precision == "bfloat16"

@@ -16,6 +16,7 @@ from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.config import FitConfig, recipe
 from rtdenoise.train.data import DataError, Sources
 from rtdenoise.train.fit import Fit
+from rtdenoise.train.losses import snr_db
 from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS, clip_gains
 from rtdenoise.train.networks.resunet import ResUNet
@@ -172,11 +173,16 @@ def fit(config: FitConfig, folder: Path, cache: Path, console: Console | None = 
 
 
 class TestTraining:
-    @pytest.mark.parametrize("loss", ["resynthesis", "perceptual", "log-cosh"])
+    @pytest.mark.parametrize(
+        ("loss", "streamed"),
+        [("resynthesis", False), ("perceptual", False), ("log-cosh", False), ("perceptual", True)],
+    )
     def test_the_loss_falls(
-        self, config: FitConfig, tmp_path: Path, cache: Path, loss: str
+        self, config: FitConfig, tmp_path: Path, cache: Path, loss: str, streamed: bool
     ) -> None:
-        config = with_steps(config, 40, loss=loss, learning_rate=5e-3, check_steps=1000)
+        config = with_steps(
+            config, 40, loss=loss, streamed=streamed, learning_rate=5e-3, check_steps=1000
+        )
         run = fit(config, tmp_path, cache)
         batch = run.mixer.batch(10**6, 16)
 
@@ -231,6 +237,27 @@ class TestTraining:
                 values.append(float(run.objective.eval()(noisy, noisy)[0]))
             assert values[1] > values[0], loss
 
+    @pytest.mark.parametrize("emit", [5, 16])
+    def test_streamed_it_is_trained_on_what_streaming_gives(
+        self, config: FitConfig, tmp_path: Path, cache: Path, emit: int
+    ) -> None:
+        arguments = SMALL | {"emit_frames": emit}
+        config = replace(config, arguments=arguments, patches=2, streamed=True)
+        run = fit(config, tmp_path, cache)
+        noisy, clean = run.mixer.batch(4, 3)
+        objective = run.objective.eval()
+        with torch.no_grad():
+            snr = objective(noisy, clean)[1]
+            given = objective.denoise(noisy)
+            wanted = objective.stft.synthesis(objective.stft.analysis(clean))
+        torch.testing.assert_close(snr, snr_db(given, wanted).mean())
+        assert recipe(config, 1)["streamed"]
+
+    def test_only_this_network_can_be_told_to_be_streamed(self, config: FitConfig) -> None:
+        with pytest.raises(DataError, match="--streamed is for resunet; dncnn is always") as caught:
+            replace(config, network="dncnn", arguments={}, streamed=True)
+        assert "\n" not in str(caught.value)
+
     def test_patches_of_another_length_are_refused(
         self, config: FitConfig, tmp_path: Path, cache: Path
     ) -> None:
@@ -241,6 +268,7 @@ class TestTraining:
         told = recipe(replace(config, network="dncnn", arguments={}), 1)
         assert not told.keys() & {"newest_weight", "encoder_weights", "teacher", "teacher_weight"}
         assert recipe(config, 1)["newest_weight"] == 4.0
+        assert "streamed" not in recipe(config, 1)
 
 
 class TestEncoderWeights:

@@ -37,8 +37,13 @@ def lookahead_frames(network: nn.Module) -> int:
     return network.emit_frames - 1 if isinstance(network, ResUNet) else 0
 
 
-def clip_gains(network: nn.Module, spectrum: Tensor) -> Tensor:
+def clip_gains(network: nn.Module, spectrum: Tensor, run: nn.Module | None = None) -> Tensor:
     """Return the gains of whole clips as streaming gives them, aligned with their frames.
+
+    Args:
+        network: its state and delay.
+        spectrum: of the clips.
+        run: computes what the network does, in its place.
 
     Shape:
         complex ``[clips, frames, bins]`` to real or complex of that shape.
@@ -46,4 +51,4 @@ def clip_gains(network: nn.Module, spectrum: Tensor) -> Tensor:
     late = lookahead_frames(network)
     padded = nn.functional.pad(spectrum, (0, 0, 0, late))
     state = network.start(spectrum.shape[0], spectrum.device)
-    return gains(network, padded, state)[0][:, late:]
+    return gains(network if run is None else run, padded, state)[0][:, late:]

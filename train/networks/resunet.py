@@ -134,7 +134,7 @@ class ResUNet(nn.Module):
             magnitude and gain: float ``[streams, frames, bins]``, ``frames >= 1``.
         """
         frames, emit, window = magnitude.shape[1], self.emit_frames, self.window_frames
-        count = int(state["count"][0])
+        count = _number(state["count"])
         seen = torch.cat((state["history"], magnitude), dim=1)
         # A patch that ends with frame k of these ends at place k + window - 1 of what is seen.
         first = (-count - 1) % emit
@@ -162,6 +162,12 @@ class ResUNet(nn.Module):
         parts = patches.flatten(0, 1).split(PATCHES_AT_A_TIME)
         gains = torch.cat([self.patch(part)[:, -self.emit_frames - 1 :] for part in parts])
         return gains.unflatten(0, patches.shape[:2])
+
+
+@torch.compiler.disable  # which would warn that it cannot look into this
+def _number(count: Tensor) -> int:
+    """Return the number of frames so far, which is the same for all streams."""
+    return int(count[0])
 
 
 def _cross_fade(newest: Tensor, last: Tensor | None) -> Tensor:
