@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rtdenoise.stft import StftConfig
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.data import DataError
-from rtdenoise.train.networks import gains
+from rtdenoise.train.networks import clip_gains
 from rtdenoise.train.networks.resunet import PATCHES_AT_A_TIME, ResUNet
 
 
@@ -47,8 +47,7 @@ class Teacher:
         """
         if isinstance(self._network, ResUNet):
             return best_gains(self._network, spectrum.abs())
-        state = self._network.start(spectrum.shape[0], spectrum.device)
-        return gains(self._network, spectrum, state)[0].abs()
+        return clip_gains(self._network, spectrum).abs()
 
 
 def _read(path: Path) -> tuple[nn.Module, StftConfig]:

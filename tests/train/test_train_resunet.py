@@ -14,10 +14,9 @@ from torch import Tensor
 from rtdenoise.train import pretrained, validate
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.config import FitConfig, recipe
-from rtdenoise.train.data import DataError, Sources
+from rtdenoise.train.data import DataError
 from rtdenoise.train.fit import Fit
 from rtdenoise.train.losses import snr_db
-from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS, clip_gains
 from rtdenoise.train.networks.resunet import ResUNet
 
@@ -150,22 +149,8 @@ def _quick_validation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def config(sources: Sources) -> FitConfig:
-    return with_steps(
-        FitConfig(
-            network="resunet",
-            arguments=SMALL,
-            sources=sources,
-            mix=MixConfig(rooms=2),
-            patch_frames=64,
-            patches=1,
-            batch_clips=4,
-            warmup_steps=2,
-            check_steps=4,
-            valid_clips=1,
-        ),
-        6,
-    )
+def config(config: FitConfig) -> FitConfig:
+    return with_steps(config, 6, network="resunet", arguments=SMALL, patch_frames=64, patches=1)
 
 
 def fit(config: FitConfig, folder: Path, cache: Path, console: Console | None = None) -> Fit:

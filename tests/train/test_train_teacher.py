@@ -13,11 +13,10 @@ from rtdenoise.stft import StftConfig
 from rtdenoise.train import validate
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.config import FitConfig, recipe
-from rtdenoise.train.data import RATE_HZ, DataError, Sources
+from rtdenoise.train.data import RATE_HZ, DataError
 from rtdenoise.train.export import export
 from rtdenoise.train.fit import Fit
 from rtdenoise.train.losses import teacher_loss
-from rtdenoise.train.mix import MixConfig
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.networks.resunet import ResUNet
 from rtdenoise.train.objective import Objective
@@ -134,22 +133,17 @@ class TestLearning:
         return tmp_path / "teacher.pt"
 
     @pytest.fixture
-    def config(self, sources: Sources, teacher: Path) -> FitConfig:
-        config = FitConfig(
-            network="dncnn",
+    def config(self, config: FitConfig, teacher: Path) -> FitConfig:
+        return with_steps(
+            config,
+            25,
             arguments={"width": 8, "depth": 2},
-            sources=sources,
-            mix=MixConfig(rooms=2),
             patch_frames=64,
             patches=1,
-            batch_clips=4,
-            warmup_steps=2,
             learning_rate=1e-2,
             check_steps=1000,
-            valid_clips=1,
             teacher=str(teacher),
         )
-        return with_steps(config, 25)
 
     @pytest.mark.parametrize(
         ("name", "arguments"),

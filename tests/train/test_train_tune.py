@@ -33,21 +33,9 @@ Search = Callable[..., list[Trial]]
 
 
 @pytest.fixture
-def base(sources: Sources) -> FitConfig:
+def base(config: FitConfig) -> FitConfig:
     """Ten steps with a validation after every two; its values lie outside of the space."""
-    config = FitConfig(
-        network="dncnn",
-        arguments={"width": 8, "depth": 2, "dropout": 0.1},
-        sources=sources,
-        mix=MixConfig(rooms=2),
-        patch_frames=20,
-        patches=1,
-        batch_clips=1,
-        warmup_steps=2,
-        check_steps=2,
-        valid_clips=1,
-    )
-    return with_steps(config, 10)
+    return with_steps(config, 10, patches=1, batch_clips=1, check_steps=2)
 
 
 @pytest.fixture
