@@ -192,7 +192,9 @@ def train(
     ] = False,
     norm_clips: Annotated[
         int,
-        typer.Option(help="Measure batch statistics on so many clips before validation.", min=0),
+        typer.Option(
+            help="Measure batch statistics on so many clips, first or before validation.", min=0
+        ),
     ] = 0,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",

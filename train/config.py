@@ -59,7 +59,8 @@ class FitConfig:
         fixed_norms: batch norm keeps the means and variances that it begins with, and uses them
             in training too, as a network that runs does, not those of each batch.
         norm_clips: on so many clips each validation first measures what batch norm keeps, for the
-            averaged weights; 0 takes the averages of what the training kept.
+            averaged weights; with ``fixed_norms`` the training does, once, before its first
+            step. 0 takes what is there.
         seed: what every random number follows from.
         check_steps: steps between validations, each of which saves a checkpoint.
         valid_clips: mixtures in the validation set.
@@ -117,9 +118,8 @@ class FitConfig:
                 )
         if self.fixed_norms and self.start_from is None:
             raise DataError("--fixed-norms needs a trained network: give --start-from")
-        if self.norm_clips and (self.fixed_norms or self.only is not None):
-            other = "--fixed-norms" if self.fixed_norms else "--only"
-            raise DataError(f"--norm-clips changes what {other} keeps; leave out one of them")
+        if self.norm_clips and self.only is not None:
+            raise DataError("--norm-clips changes what --only keeps; leave out one of them")
         if self.streamed and self.network != "resunet":
             raise DataError(f"--streamed is for resunet; {self.network} is always trained so")
         hop = self.stft.hop_samples(RATE_HZ)

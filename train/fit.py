@@ -121,6 +121,8 @@ class Fit:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         scores = self._resume()
+        if self.config.fixed_norms and self.config.norm_clips and self.step == 0:
+            self._measure_norms()
         writer = SummaryWriter(str(self.folder)) if self.process == 0 else None
         try:
             return self._loop(scores, writer, on_check)
@@ -225,7 +227,7 @@ class Fit:
         current = {k: v.clone() for k, v in network.state_dict().items()}
         network.load_state_dict(self.average)
         self.objective.eval()
-        if self.config.norm_clips:
+        if self.config.norm_clips and not self.config.fixed_norms:
             self._measure_norms()
         scores = self.validation.score(self.objective.denoise)
         network.load_state_dict(current)
@@ -246,7 +248,7 @@ class Fit:
         return scores
 
     def _measure_norms(self) -> None:
-        """Measure the statistics of the averaged weights, which are in the network."""
+        """Measure the statistics of the averaged weights, which the network has."""
         config = self.config
         first = self.total_steps * self.processes  # what comes after all that it learns from
         numbers = range(first, first + math.ceil(config.norm_clips / config.batch_clips))

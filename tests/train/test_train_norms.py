@@ -96,10 +96,25 @@ def test_checkpoints_have_the_statistics_of_their_averaged_weights(
     assert distance(measured) < 0.5 * distance(kept)
 
 
-@pytest.mark.parametrize("other", [{"fixed_norms": True, "start_from": "a.pt"}, {"only": "middle"}])
-def test_what_must_keep_its_statistics_is_not_measured(
-    config: FitConfig, other: dict[str, object]
+def test_fixed_statistics_are_measured_once_before_the_first_step(
+    config: FitConfig, tmp_path: Path, cache: Path
 ) -> None:
-    with pytest.raises(DataError, match="--norm-clips changes what --") as caught:
-        replace(config, norm_clips=8, **other)
+    Fit(config, tmp_path / "start", cache, "cpu", Console(quiet=True)).run()
+    start = tmp_path / "start" / "last.pt"
+    config = replace(config, fixed_norms=True, norm_clips=8, start_from=str(start))
+    kept = []
+    for rate in (1e-4, 1e-2):
+        run, folder = replace(config, learning_rate=rate), tmp_path / str(rate)
+        Fit(run, folder, cache, "cpu", Console(quiet=True)).run()
+        kept.append(Checkpoint.load(folder / "last.pt").weights)
+    for name, value in Checkpoint.load(start).weights.items():
+        slow, fast = (weights[name] for weights in kept)
+        is_statistic = "running" in name or "num_batches" in name
+        assert torch.equal(slow, fast) == is_statistic, name
+        assert not torch.equal(slow, value) or "num_batches" in name, name
+
+
+def test_only_a_part_keeps_the_statistics_of_the_rest(config: FitConfig) -> None:
+    with pytest.raises(DataError, match="--norm-clips changes what --only") as caught:
+        replace(config, norm_clips=8, only="middle")
     assert "\n" not in str(caught.value)
