@@ -57,6 +57,12 @@ def main(
     kept = every if keep_times else every.difference(scored)
     if missing := kept - table.keys():
         raise SystemExit(f"{min(missing)}: the README's table lacks it; score and time all models")
+    cards = {name: ROOT / "models" / name / "card.json" for name in specs}
+    before = {}
+    for name, asked in specs.items():
+        for spec in asked:
+            needed = (COST if keep_times else ()) + (() if spec in scored else ("mean",))
+            before[spec] = read_entry(cards[name], spec, needed)
     found = score_models(pairs, scored)
     for gap in found.gaps:
         print(gap)
@@ -66,10 +72,9 @@ def main(
     noisy_means = rounded(means(found.scores[UNPROCESSED]))
     common = {"about": about, "clips": len(pairs), "noisy": noisy_means}
     for name, asked in specs.items():
-        card = ROOT / "models" / name / "card.json"
         entries = {}
         for spec in asked:
-            row, entry = table.get(spec, {}), read_entry(card, spec)
+            row, entry = table.get(spec, {}), before[spec]
             if spec in scored:
                 row = row | cells[spec]
                 entry = entry | {"mean": rounded(means(found.scores[spec]))}
@@ -78,9 +83,10 @@ def main(
                 row, entry = row | cost_cells(measured), entry | cost_entry(measured)
             rows.append(row)
             entries[spec] = entry
-        if card.exists():
+        if cards[name].exists():
             is_scored = not entries.keys().isdisjoint(scored)
-            write_card(card, common if is_scored else read_common(card), entries)
+            common_now = common if is_scored else read_common(cards[name])
+            write_card(cards[name], common_now, entries)
     if peers is not None:
         rows += read_peers(peers)
     write_table(readme, rows, about)
@@ -115,12 +121,19 @@ def write_card(
     card.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def read_entry(card: Path, spec: str) -> dict[str, object]:
-    """Return the means and the cost that a card has of a model; none where there is no card."""
+def read_entry(card: Path, spec: str, needed: tuple[str, ...] = ()) -> dict[str, object]:
+    """Return the means and the cost that a card has of a model; none where there is no card.
+
+    Raises:
+        SystemExit: the card lacks what is needed.
+    """
     if not card.exists():
         return {}
-    scores = json.loads(card.read_text(encoding="utf-8"))["scores"]
-    return {k: v for k, v in scores.get(spec, scores).items() if k in ("mean", *COST)}
+    scores = json.loads(card.read_text(encoding="utf-8")).get("scores", {})
+    entry = {k: v for k, v in scores.get(spec, scores).items() if k in ("mean", *COST)}
+    if missing := set(needed) - entry.keys():
+        raise SystemExit(f"{card}: lacks {min(missing)} of {spec}; score and time all models")
+    return entry
 
 
 def read_common(card: Path) -> dict[str, object]:

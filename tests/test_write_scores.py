@@ -79,7 +79,14 @@ class TestCards:
         assert common == {"about": "some pairs", "clips": 3}
 
     def test_of_a_model_without_one_nothing_is_known(self, tmp_path: Path) -> None:
-        assert write_scores.read_entry(tmp_path / "card.json", "wiener") == {}
+        assert write_scores.read_entry(tmp_path / "card.json", "wiener", ("mean",)) == {}
+
+    def test_new_weights_have_no_scores_to_keep(self, tmp_path: Path) -> None:
+        path = tmp_path / "card.json"
+        path.write_text(json.dumps({"name": "toy"}))
+        assert write_scores.read_entry(path, "toy") == {}
+        with pytest.raises(SystemExit, match="lacks mean of toy"):
+            write_scores.read_entry(path, "toy", ("mean",))
 
 
 class TestTable:
