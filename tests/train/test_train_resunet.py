@@ -64,6 +64,14 @@ class TestNetwork:
         with torch.no_grad():
             assert (made.patch(before) - made.patch(after))[:, 30:40].abs().max() > 1e-3
 
+    def test_its_last_stage_sees_the_picture_itself(self) -> None:
+        made = network()
+        with torch.no_grad():
+            for weight in made.unet.encoder.parameters():
+                weight.zero_()
+            first, second = made.patch(magnitudes(7, 2, 64, 161))
+        assert (first - second).abs().max() > 1e-3
+
     def test_the_shipped_size(self) -> None:
         with torch.device("meta"):
             made = ResUNet()

@@ -5,7 +5,8 @@ convolutional networks for biomedical image segmentation", MICCAI 2015,
 https://arxiv.org/abs/1505.04597); the encoder is a residual network (K. He et al., "Deep
 residual learning for image recognition", CVPR 2016, https://arxiv.org/abs/1512.03385). A
 1x1 convolution lifts the one channel of a patch to the three of a picture, another one and
-a sigmoid make a gain of what the decoder gives.
+a sigmoid make a gain of what the decoder gives. The decoder's last stage sees the picture
+itself too: the encoder halves it at once, and the harmonics of a voice lie few bins apart.
 
 A patch holds the last 64 frames, its newest column is now. Every ``emit_frames`` frames the
 network looks at such a patch, and the gains of the newest ``emit_frames`` columns come out,
@@ -25,6 +26,9 @@ COMPRESSION = 0.3
 
 FLOOR = 1e-6
 """Level below which a patch counts as silence: a tone at -120 dBFS."""
+
+CHANNELS = 3
+"""Channels of the pictures that encoders were made for."""
 
 STAGES = 4
 """Stages of a residual network behind its first layer."""
@@ -79,7 +83,7 @@ class ResUNet(nn.Module):
         self.encoder = encoder
         self.window_frames = window_frames
         self.emit_frames = emit_frames
-        self.lift = nn.Conv2d(1, 3, 1)
+        self.lift = nn.Conv2d(1, CHANNELS, 1)
         self.unet = _unet(encoder, encoder_depth, width)
         with torch.no_grad():
             # Compressed magnitudes have a mean of about 0.5; pictures are centred.
@@ -95,7 +99,10 @@ class ResUNet(nn.Module):
         picture = magnitude[..., :-1]
         level = picture.square().mean((1, 2), keepdim=True).sqrt().clamp(min=FLOOR)
         picture = (picture / level).pow(COMPRESSION).unsqueeze(1)
-        gain = torch.sigmoid(self.unet(self.lift(picture)).float()).squeeze(1)
+        features = self.unet.encoder(self.lift(picture))
+        # The first feature is the picture: once more before it, and the last stage skips to it.
+        decoded = self.unet.decoder([features[0], *features])
+        gain = torch.sigmoid(self.unet.segmentation_head(decoded).float()).squeeze(1)
         return torch.cat((gain, gain[..., -1:]), dim=-1)
 
     def newest(self, magnitude: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
@@ -196,6 +203,8 @@ def _unet(encoder: str, depth: int, width: int) -> nn.Module:
     """Return the U-Net of one channel with random weights, without the stages it leaves out."""
     try:  # here, as it takes seconds to import
         from segmentation_models_pytorch import Unet
+        from segmentation_models_pytorch.base.initialization import initialize_decoder
+        from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
         from segmentation_models_pytorch.encoders.resnet import resnet_encoders
     except ImportError as error:
         raise ValueError("it needs a package: pip install segmentation-models-pytorch") from error
@@ -205,5 +214,7 @@ def _unet(encoder: str, depth: int, width: int) -> nn.Module:
     unet: Any = Unet(encoder, depth, encoder_weights=None, decoder_channels=widths)
     for stage in range(depth, STAGES + 1):
         delattr(unet.encoder, f"layer{stage}")
+    unet.decoder.blocks[-1] = UnetDecoderBlock(widths[-2], CHANNELS, widths[-1])
+    initialize_decoder(unet.decoder.blocks[-1])
     unet.segmentation_head = nn.Conv2d(widths[-1], 1, 1)
     return unet
