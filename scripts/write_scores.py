@@ -72,7 +72,7 @@ def main(
     noisy_means = rounded(means(found.scores[UNPROCESSED]))
     common = {"about": about, "clips": len(pairs), "noisy": noisy_means}
     for name, asked in specs.items():
-        entries = {}
+        card, entries = cards[name], {}
         for spec in asked:
             row, entry = table.get(spec, {}), before[spec]
             if spec in scored:
@@ -83,10 +83,9 @@ def main(
                 row, entry = row | cost_cells(measured), entry | cost_entry(measured)
             rows.append(row)
             entries[spec] = entry
-        if cards[name].exists():
+        if card.exists():
             is_scored = not entries.keys().isdisjoint(scored)
-            common_now = common if is_scored else read_common(cards[name])
-            write_card(cards[name], common_now, entries)
+            write_card(card, common if is_scored else read_common(card), entries)
     if peers is not None:
         rows += read_peers(peers)
     write_table(readme, rows, about)

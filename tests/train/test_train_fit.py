@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
-from small_runs import needs_bfloat16, with_steps
+from small_runs import fit, needs_bfloat16, trained, with_steps
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rtdenoise.train import validate
@@ -26,15 +25,6 @@ CPU = torch.device("cpu")
 def _quick_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     # PESQ takes longer than all the steps of a tiny run.
     monkeypatch.setattr(validate.importlib.util, "find_spec", lambda name: None)
-
-
-def fit(config: FitConfig, folder: Path, cache: Path) -> Fit:
-    return Fit(config, folder, cache, "cpu", Console(quiet=True))
-
-
-def trained(config: FitConfig, folder: Path, cache: Path) -> Checkpoint:
-    fit(config, folder, cache).run()
-    return Checkpoint.load(folder / "last.pt")
 
 
 def assert_same(one: Any, other: Any) -> None:

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
+from small_runs import fit, trained
 from torch import Tensor, nn
 
 from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.data import DataError
-from rtdenoise.train.fit import Fit, FitConfig
+from rtdenoise.train.fit import FitConfig
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.norms import measured_anew
 from rtdenoise.train.objective import Objective
@@ -67,13 +67,7 @@ def test_checkpoints_have_the_statistics_of_their_averaged_weights(
     # A slow average, and weights that move fast: what the training kept is far off.
     config = replace(config, ema=0.95, learning_rate=0.02)
     runs = {
-        clips: Fit(
-            replace(config, norm_clips=clips),
-            tmp_path / str(clips),
-            cache,
-            "cpu",
-            Console(quiet=True),
-        )
+        clips: fit(replace(config, norm_clips=clips), tmp_path / str(clips), cache)
         for clips in (0, 32)
     }
     for run in runs.values():
@@ -99,16 +93,15 @@ def test_checkpoints_have_the_statistics_of_their_averaged_weights(
 def test_fixed_statistics_are_measured_once_before_the_first_step(
     config: FitConfig, tmp_path: Path, cache: Path
 ) -> None:
-    Fit(config, tmp_path / "start", cache, "cpu", Console(quiet=True)).run()
-    start = tmp_path / "start" / "last.pt"
-    config = replace(config, fixed_norms=True, norm_clips=8, start_from=str(start))
-    kept = []
-    for rate in (1e-4, 1e-2):
-        run, folder = replace(config, learning_rate=rate), tmp_path / str(rate)
-        Fit(run, folder, cache, "cpu", Console(quiet=True)).run()
-        kept.append(Checkpoint.load(folder / "last.pt").weights)
-    for name, value in Checkpoint.load(start).weights.items():
-        slow, fast = (weights[name] for weights in kept)
+    first = trained(config, tmp_path / "start", cache)
+    start = str(tmp_path / "start" / "last.pt")
+    config = replace(config, fixed_norms=True, norm_clips=8, start_from=start)
+    runs = [
+        trained(replace(config, learning_rate=rate), tmp_path / str(rate), cache)
+        for rate in (1e-4, 1e-2)
+    ]
+    for name, value in first.weights.items():
+        slow, fast = (run.weights[name] for run in runs)
         is_statistic = "running" in name or "num_batches" in name
         assert torch.equal(slow, fast) == is_statistic, name
         assert not torch.equal(slow, value) or "num_batches" in name, name

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from small_runs import needs_bfloat16, with_steps
+from small_runs import fit, needs_bfloat16, with_steps
 from torch import Tensor
 
 from rtdenoise.train import pretrained, validate
@@ -159,10 +159,6 @@ def _quick_validation(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def config(config: FitConfig) -> FitConfig:
     return with_steps(config, 6, network="resunet", arguments=SMALL, patch_frames=64, patches=1)
-
-
-def fit(config: FitConfig, folder: Path, cache: Path, console: Console | None = None) -> Fit:
-    return Fit(config, folder, cache, "cpu", console or Console(quiet=True))
 
 
 class TestTraining:

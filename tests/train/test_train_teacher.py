@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
-from small_runs import with_steps
+from small_runs import fit, with_steps
 from torch import Tensor
 
 from rtdenoise.stft import StftConfig
@@ -15,7 +14,6 @@ from rtdenoise.train.checkpoint import Checkpoint
 from rtdenoise.train.config import FitConfig, recipe
 from rtdenoise.train.data import RATE_HZ, DataError
 from rtdenoise.train.export import export
-from rtdenoise.train.fit import Fit
 from rtdenoise.train.losses import teacher_loss
 from rtdenoise.train.networks import NETWORKS
 from rtdenoise.train.networks.resunet import ResUNet
@@ -164,9 +162,7 @@ class TestLearning:
         apart = {}
         for weight in (0.0, 100.0):
             folder = tmp_path / str(weight)
-            run = Fit(
-                replace(config, teacher_weight=weight), folder, cache, "cpu", Console(quiet=True)
-            )
+            run = fit(replace(config, teacher_weight=weight), folder, cache)
             noisy = run.objective.stft.analysis(run.mixer.batch(10**6, 8)[0])
             run.run()
             with torch.no_grad():
@@ -197,7 +193,7 @@ class TestLearning:
     def test_the_teacher_stays_as_it_is(
         self, config: FitConfig, tmp_path: Path, cache: Path
     ) -> None:
-        run = Fit(config, tmp_path / "run", cache, "cpu", Console(quiet=True))
+        run = fit(config, tmp_path / "run", cache)
         noisy = spectrum(8, 2, 64, 161)
         assert run.objective._teacher is not None
         before = run.objective._teacher(noisy)
@@ -212,7 +208,7 @@ class TestLearning:
         self, config: FitConfig, tmp_path: Path, cache: Path
     ) -> None:
         config = replace(config, hours=config.hours / 24.5 * 0.5)
-        Fit(config, tmp_path / "run", cache, "cpu", Console(quiet=True)).run()
+        fit(config, tmp_path / "run", cache).run()
         alone = replace(config, teacher=None)
         with pytest.raises(DataError, match="teacher, teacher_weight differ"):
-            Fit(alone, tmp_path / "run", cache, "cpu", Console(quiet=True)).run()
+            fit(alone, tmp_path / "run", cache).run()
